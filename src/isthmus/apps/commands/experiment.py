@@ -1,0 +1,66 @@
+"""Decisive experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from isthmus.errors import ConfigError
+
+
+def experiment(
+    names: tyro.conf.Positional[tuple[str, ...]] = (),
+    all: bool = False,
+    list: bool = False,
+    seeds: int = 3,
+    out: Path = Path("experiments"),
+    threads: int | None = None,
+) -> int:
+    """Show a model's distinctive mechanism at work, and its ablations failing; exit code 1 for a failed verdict.
+
+    Args:
+        names: Experiments to run.
+        all: Run every experiment.
+        list: List the experiments.
+        seeds: Seeds to run each variant with; figures are medians.
+        out: Folder for runs and results; what it already holds is not done again.
+        threads: CPU threads.
+    """
+    from isthmus.experiments.experiment import experiments, find
+
+    if list:
+        for known in experiments().values():
+            print(f"{known.name:<18}{known.claim}")
+        return 0
+    if not names and not all:
+        raise ConfigError(f"say which experiment, or --all; there are: {', '.join(experiments())}")
+    chosen = [*experiments().values()] if all else [find(name) for name in names]
+
+    from isthmus.experiments.run import perform
+
+    passed = True
+    for known in chosen:
+        record = perform(known, range(seeds), out / known.name, threads)
+        show(record)
+        passed &= record["passed"]
+    return 0 if passed else 1
+
+
+def show(record: dict[str, Any]) -> None:
+    """Every variant with its medians and verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{record['experiment']}: {record['claim']}\nbar: {'; '.join(record['bars'])}"
+    table = Table(title=title, title_justify="left")
+    names = [*record["variants"]["full"]["median"]]
+    for column in ("variant", *names, "meets the bar", "verdict"):
+        table.add_column(column.replace("_", " "))
+    for variant, row in record["variants"].items():
+        values = [f"{row['median'][name]:.4g}" for name in names]
+        table.add_row(
+            variant, *values, str(row["meets_bars"]), "[green]pass[/]" if row["as_expected"] else "[red]FAIL[/]"
+        )
+    Console().print(table)

@@ -1,0 +1,93 @@
+"""What a trained model can do. A model lists its capabilities as bases; every tool asks for these and for nothing else.
+
+Images are float tensors [batch, channels, height, width] in [-1, 1], codes float tensors [batch, latent].
+They are abstract base classes, not structural protocols: a submodule that happens to be called `sample`
+must not make its parent a model that samples, and a missing method fails when the model is constructed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from isthmus.core.spec import Spec
+
+
+class Capability(ABC):
+    """Base of all capabilities: what a tool may ask of any model beside them."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> Spec:
+        """The first domain that the model was built for."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+
+
+class Samples(Capability):
+    """Draws new images."""
+
+    @abstractmethod
+    def sample(self, n: int, label: Tensor | None = None) -> Tensor:
+        """Draw `n` images [n, channels, height, width], of the classes `label` [n] where the model knows classes."""
+
+
+class Encodes(Capability):
+    """Gives images a code."""
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Tensor:
+        """Images [batch, channels, height, width] to codes [batch, latent], without randomness."""
+
+
+class Decodes(Capability):
+    """Gives codes an image."""
+
+    @abstractmethod
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes [batch, latent] to images [batch, channels, height, width], without randomness."""
+
+
+class Autoencodes(Encodes, Decodes):
+    """Encodes and decodes with the same codes, so that `decode(encode(x))` is a reconstruction of x."""
+
+
+class Translates(Capability):
+    """Carries images from one domain to another. The first data set it was trained on is "a", the second "b"."""
+
+    @abstractmethod
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        """Carry images of another domain to images [batch, channels, height, width] of domain `to`; may be random."""
+
+
+class Bridges(Translates):
+    """Translates from code to code between two autoencoders, one for each domain."""
+
+    @abstractmethod
+    def autoencoder(self, domain: str) -> Autoencodes:
+        """The autoencoder of domain "a" or "b"."""
+
+    @abstractmethod
+    def noise(self, n: int, to: str) -> Tensor:
+        """Noise [n, noise] for `n` crossings to domain `to`."""
+
+    @abstractmethod
+    def cross(self, code: Tensor, to: str, noise: Tensor) -> Tensor:
+        """Codes [batch, latent] of the other domain to codes [batch, latent'] of domain `to`, without randomness."""
+
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        code = self.autoencoder("a" if to == "b" else "b").encode(image)
+        return self.autoencoder(to).decode(self.cross(code, to, self.noise(len(code), to)))
+
+
+class Scores(Capability):
+    """Gives images a likelihood."""
+
+    @abstractmethod
+    def log_prob(self, image: Tensor) -> Tensor:
+        """log p(image) in nats [batch], or the lower bound of it that the model has."""

@@ -1,0 +1,132 @@
+"""A model says what is played, the trainer plays it.
+
+A model is a plain `nn.Module`. Its annotated attributes are its configuration, `networks` fits it to the data,
+`players` says which modules move together, and `turns` is the algorithm box of its paper: a coroutine that yields one
+`Turn` for each optimiser step. Between two yields the trainer runs `backward` and `step` for that turn's player alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import add
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
+
+import torch
+from torch import Tensor, nn
+
+from isthmus.core.spec import Batch, Domain, Spec
+from isthmus.errors import ConfigError
+
+
+class Turn(NamedTuple):
+    """One player's move: lower the sum of `losses` by changing that player's parameters only."""
+
+    player: str
+    losses: Mapping[str, Tensor]  # scalars by the paper's word for each term, weights already applied
+
+    @property
+    def total(self) -> Tensor:
+        """The scalar that is minimised."""
+        return reduce(add, self.losses.values())
+
+
+class Player:
+    """The modules that move together, and how they move.
+
+    `optimizer` names a class of `torch.optim`, `settings` are its arguments beside `lr`; `schedule` maps the fraction
+    of training done, in [0, 1], to a factor on the learning rate.
+    """
+
+    def __init__(
+        self,
+        *modules: nn.Module,
+        lr: float,
+        optimizer: str = "Adam",
+        schedule: Callable[[float], float] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.modules, self.lr, self.optimizer, self.schedule, self.settings = modules, lr, optimizer, schedule, settings
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Every trainable parameter of the player, each once."""
+        return list(dict.fromkeys(p for m in self.modules for p in m.parameters() if p.requires_grad))
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+@dataclass(eq=False, repr=False, kw_only=True)
+class Model(nn.Module, ABC):
+    """A system of players.
+
+    Constructing a model is free and makes no weights (`VAE(latent=8)` *is* the configuration); `build` makes the
+    networks. Models are final: variants are fields, not subclasses.
+    """
+
+    specs: tuple[Spec, ...] = field(default=(), init=False)  # what it was built for, one for each domain
+    progress: float = field(default=0.0, init=False)  # fraction of training done; the trainer keeps it
+    eager: ClassVar[tuple[str, ...]] = ()  # children that must not be compiled, e.g. under a gradient penalty
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(eq=False, repr=False, kw_only=True)(cls)
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        self = super().__new__(cls)
+        nn.Module.__init__(self)  # before the dataclass assigns fields, since a field may itself be a module
+        return self
+
+    def build(self, *specs: Spec) -> Self:
+        """Make the networks for data of these `specs`, one for each domain; returns the model itself."""
+        if len(specs) != self.domains():
+            raise ConfigError(f"{type(self).__name__} is trained on {self.domains()} data set(s), got {len(specs)}")
+        self.specs = specs
+        self.networks(*specs)
+        return self
+
+    @abstractmethod
+    def networks(self, *specs: Any, **_: Any) -> None:
+        """Create the modules; takes one `Spec` for each domain the model is trained on."""
+
+    @abstractmethod
+    def players(self) -> dict[str, Player]:
+        """Who takes turns."""
+
+    @abstractmethod
+    def turns(self, batches: Iterator[Any]) -> Iterator[Turn]:
+        """Play one round. `next(batches)` is a `Batch`, or a tuple with one `Batch` for each domain."""
+
+    @classmethod
+    def domains(cls) -> int:
+        """How many domains the model is trained on."""
+        return len(inspect.signature(cls.networks).parameters) - 1
+
+    def prepare(self, *domains: Domain) -> tuple[Domain, ...]:
+        """What can be computed once, before the first round (e.g. the codes of frozen encoders): by default nothing."""
+        return domains
+
+    def config(self) -> dict[str, Any]:
+        """The configuration: the annotated fields and their values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    @property
+    def spec(self) -> Spec:
+        """The first (often the only) domain."""
+        return self.specs[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+
+def freeze(*modules: Any) -> None:
+    """Fix modules for good: no gradients, and evaluation mode whatever `train()` is called around them."""
+    for module in modules:
+        module.requires_grad_(False).eval()
+        module.train = lambda mode=True, module=module: module
+
+
+__all__ = ["Batch", "Model", "Player", "Turn", "freeze"]

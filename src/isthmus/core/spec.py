@@ -1,0 +1,85 @@
+"""What the data is, hence what a model must accept and produce; and one batch of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from isthmus.errors import DataError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One domain of images. Height and width need not be equal."""
+
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...] = ()  # names of the classes, in label order; empty without labels
+    name: str = ""  # as the user wrote it: "mnist:0-4", "folder:photos"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return self.channels, self.height, self.width
+
+    def __str__(self) -> str:
+        parts = [f"{self.width}x{self.height}", counted(self.channels, "channel")]
+        return ", ".join(parts + [counted(len(self.classes), "class", "classes")] * bool(self.classes))
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """The number with its noun: "1 class", "3 classes"."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples of one domain, on the device where they are used."""
+
+    image: Tensor  # float [batch, channels, height, width] in [-1, 1]
+    labels: Tensor | None = None
+    codes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def label(self) -> Tensor:
+        """int64 [batch], indices into `Spec.classes`. Raises DataError if the data have no classes."""
+        if self.labels is None:
+            raise DataError("this model learns from classes, and the data have none; put the images in class folders")
+        return self.labels
+
+    @property
+    def code(self) -> Tensor:
+        """float [batch, latent], where the model asked for codes in `prepare`."""
+        if self.codes is None:
+            raise DataError("this model learns from codes, and the data have none; pass the data through its prepare()")
+        return self.codes
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        moved = (None if t is None else t.to(device, non_blocking=True) for t in (self.labels, self.codes))
+        return Batch(self.image.to(device, non_blocking=True), *moved)
+
+
+class Domain(Protocol):
+    """A data set of one domain, as a model sees it in `prepare`."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def codes(self) -> Any:
+        """float Tensor [n, latent] after `with_codes`."""
+
+    def __len__(self) -> int: ...
+
+    def with_codes(self, encode: Callable[[Tensor], Tensor]) -> Self:
+        """The same data, each image with its code `encode(image)`, computed once."""
+        ...

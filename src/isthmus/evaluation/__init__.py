@@ -1,0 +1,1 @@
+"""Evaluation: the judge, and what is measured with it."""

@@ -1,0 +1,80 @@
+"""What a decisive experiment is: data, models, options, what is measured, bar, and the ablations that must miss it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import ConfigError
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train: its name, its data, its options and the run's."""
+
+    model: str
+    data: Mapping[str, Any]  # fields of DataOptions
+    options: Mapping[str, Any] = field(default_factory=dict)  # fields of the model
+    run: Mapping[str, Any] = field(default_factory=dict)  # fields of RunOptions
+    parts: Mapping[str, Training] = field(default_factory=dict)  # fields that take a trained model
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a figure must reach: a fixed value, or a distance to another figure, whichever is easier."""
+
+    figure: str  # "a_to_b/accuracy"
+    at_least: float | None = None
+    at_most: float | None = None
+    below: str | None = None  # "a_to_b/ceiling": the figure may instead lie within `points` of this one
+    points: float = 0.0
+
+    def met(self, figures: Figures) -> bool:
+        value = figures[self.figure]
+        if self.at_least is not None and value >= self.at_least:
+            return True
+        if self.at_most is not None and value <= self.at_most:
+            return True
+        return self.below is not None and value >= figures[self.below] - self.points
+
+    def __str__(self) -> str:
+        bound = f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
+        return f"{self.figure} {bound}" + (f" or within {self.points:g} of {self.below}" if self.below else "")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One decisive experiment. `ablations` are options of the model that take its mechanism away."""
+
+    name: str
+    claim: str
+    training: Training
+    bars: tuple[Bar, ...]
+    ablations: Mapping[str, Mapping[str, Any]]
+
+
+@cache
+def experiments() -> dict[str, Experiment]:
+    """Every experiment by name, from the files of this folder that define `EXPERIMENTS`."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        module = importlib.import_module(f"{__package__}.{file.stem}")
+        found.update({experiment.name: experiment for experiment in getattr(module, "EXPERIMENTS", ())})
+    return found
+
+
+def find(name: str) -> Experiment:
+    """The experiment called `name`. Raises ConfigError, with the nearest names, if there is none."""
+    known = experiments()
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+        raise ConfigError(f"no experiment named {name!r}; {hint}")
+    return known[name]

@@ -1,0 +1,142 @@
+"""Run an experiment: every variant with every seed, once; then medians, verdict, and a record of how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from isthmus import __version__
+from isthmus.core import Model
+from isthmus.data.open import open_data
+from isthmus.data.options import DataOptions
+from isthmus.evaluation.figures import figures
+from isthmus.experiments.experiment import Experiment, Training
+from isthmus.models.catalog import find
+from isthmus.training.checkpoint import load_model, write
+from isthmus.training.options import RunOptions
+from isthmus.training.run import train
+
+FULL = "full"  # the variant without ablation
+
+
+def perform(experiment: Experiment, seeds: Sequence[int], folder: Path, threads: int | None = None) -> dict[str, Any]:
+    """All variants with all seeds; what `folder` already holds is not done again. Returns the record."""
+    rows = []
+    for seed in seeds:
+        for variant, ablated in {FULL: {}, **experiment.ablations}.items():
+            file = folder / f"{variant.replace(' ', '-')}-{seed}.json"
+            if not file.exists():
+                row = measure(experiment.training, ablated, seed, folder / "runs", threads)
+                write(file, json.dumps({"variant": variant, "seed": seed, **row}, indent=2) + "\n")
+            rows.append(json.loads(file.read_text()))
+    record = summary(experiment, rows)
+    write(folder / "result.json", json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def measure(
+    training: Training, ablated: Mapping[str, Any], seed: int, folder: Path, threads: int | None
+) -> dict[str, Any]:
+    """Train one variant with one seed, and take its figures on the test images."""
+    wall = time.monotonic()
+    parts, parts_cpu = {}, 0.0
+    for name, part in training.parts.items():
+        parts[name], seconds = trained(part, folder / f"{name}-{seed}", seed, threads)
+        parts_cpu += seconds
+    label = "".join(f"-{name}={value}" for name, value in ablated.items())
+    model, cpu = trained(training, folder / f"{training.model}-{seed}{label}", seed, threads, ablated, parts)
+    data = DataOptions(**training.data)
+    found = figures(model, data, open_data(data, "train"), open_data(data, "test"), seed=seed)
+    return {
+        "figures": dict(flattened(found)),
+        "training_cpu_seconds": round(cpu, 1),
+        "parts_cpu_seconds": round(parts_cpu, 1),
+        "wall_seconds": round(time.monotonic() - wall, 1),
+        "made_with": environment(),
+    }
+
+
+def trained(
+    training: Training,
+    out: Path,
+    seed: int,
+    threads: int | None = None,
+    ablated: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Model] | None = None,
+) -> tuple[Model, float]:
+    """The model of one training and the CPU seconds it took; from its run folder if it was trained there before."""
+    record = out / "cpu_seconds"
+    if not record.exists():
+        began = time.process_time()
+        model = find(training.model).load()(**{**training.options, **(ablated or {}), **(parts or {})})
+        run = {"sample_every": 0, "validation": 0.0, "threads": threads, **training.run}
+        run["seed"] = 1000 * seed + training.run.get("seed", 0)  # two parts must not be the same model
+        train(model, DataOptions(**training.data), RunOptions(out=out, **run), overwrite=out.exists())
+        write(record, f"{time.process_time() - began:.1f}")
+    return load_model(out), float(record.read_text())
+
+
+def flattened(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    for group, values in groups.items():
+        for name, value in values.items():
+            if value is not None:
+                yield f"{group}/{name}", value
+
+
+def summary(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians over seeds, and whether the full model meets the bars and each ablation misses one."""
+    variants = {}
+    for variant in (FULL, *experiment.ablations):
+        mine = [row for row in rows if row["variant"] == variant]
+        names = mine[0]["figures"]
+        medians = {name: median(row["figures"][name] for row in mine) for name in names}
+        met = all(bar.met(medians) for bar in experiment.bars)
+        variants[variant] = {"median": medians, "meets_bars": met, "as_expected": met == (variant == FULL)}
+    return {
+        "experiment": experiment.name,
+        "claim": experiment.claim,
+        "model": experiment.training.model,
+        "bars": [str(bar) for bar in experiment.bars],
+        "passed": all(variant["as_expected"] for variant in variants.values()),
+        "variants": variants,
+        "runs": list(rows),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Where and with what a figure was made."""
+    return {
+        "isthmus": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": f"{os.cpu_count()} cores, {processor()}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def commit() -> str:
+    """The commit of the source, with a + if it was changed since; empty outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

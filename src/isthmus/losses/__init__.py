@@ -1,0 +1,1 @@
+"""Losses as plain functions of tensors; each is one line of a paper."""

@@ -1,0 +1,1 @@
+"""Autoencoders: images to codes and back."""

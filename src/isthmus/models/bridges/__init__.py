@@ -1,0 +1,1 @@
+"""Bridges: maps between the latent spaces of models that were trained apart."""

@@ -1,0 +1,1 @@
+"""Building blocks, each with its shapes in the docstring."""

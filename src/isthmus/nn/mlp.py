@@ -1,0 +1,27 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Linear layers with activations between them, none at the end: [batch, widths[0]] -> [batch, widths[-1]]."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Concatenated(nn.Module):
+    """`net` on several vectors at once: ([batch, a], [batch, b], ...) -> net([batch, a + b + ...])."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *vectors: Tensor) -> Tensor:
+        return self.net(torch.cat(vectors, dim=1))

@@ -1,0 +1,138 @@
+"""The run folder.
+
+    config.json          model, configuration, specs, data and run options, versions
+    model.safetensors    the weights to use: the average where there is one, else the latest
+    metrics.jsonl        one line for each logged step
+    events.out.*         the same for TensorBoard
+    samples/             pictures over time
+    checkpoints/
+        step-00001000/   model.safetensors, average.safetensors, trainer.pt (tensors and numbers alone)
+        best/            model.safetensors, score.json
+
+A checkpoint is written beside its place and renamed into it: whatever moment the process dies at, each folder
+`step-*` is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isthmus.core import Model
+from isthmus.errors import CheckpointError, OutputError
+from isthmus.training.checkpoint import CONFIG, UNFINISHED, WEIGHTS, load_weights, weights, write
+from isthmus.training.trainer import Trainer
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.checkpoints = path, path / "checkpoints"
+
+    def check(self, overwrite: bool) -> None:
+        """Raise OutputError if the folder is taken: if it has content, unless that is a run and may be overwritten."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not overwrite:
+                raise OutputError(
+                    f"{self.path} exists; give another --out, --overwrite it, or isthmus resume {self.path}"
+                )
+            if not (self.path / CONFIG).is_file():
+                raise OutputError(
+                    f"{self.path} is not a run folder, so --overwrite leaves it alone; give another --out"
+                )
+
+    def create(self) -> None:
+        """Make the folder, empty; `check` comes before."""
+        try:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot create {self.path}: {error.strerror}") from None
+
+    def save(self, trainer: Trainer, keep: int) -> None:
+        """Write a checkpoint, publish its weights for use, and delete all but the newest `keep`."""
+        self.write_checkpoint(trainer)
+        self.publish(trainer)
+        for old in self.steps()[:-keep]:
+            hidden = old.with_name(f"{UNFINISHED}{old.name}")  # a folder under its own name is whole, to the last
+            old.rename(hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def publish(self, trainer: Trainer) -> None:
+        """Write the weights to use."""
+        write(self.path / WEIGHTS, weights(trainer.average.model if trainer.average else trainer.model))
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed left half written or half deleted."""
+        for path in list(self.path.rglob(f"{UNFINISHED}*")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def write_checkpoint(self, trainer: Trainer) -> None:
+        """Write all that resuming takes, unless this step's checkpoint is there."""
+        final = self.checkpoints / f"step-{trainer.step:08d}"
+        if final.exists():
+            return
+        temporary = self.checkpoints / f"{UNFINISHED}{trainer.step}-{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            write(temporary / WEIGHTS, weights(trainer.model))
+            if trainer.average:
+                write(temporary / "average.safetensors", weights(trainer.average.model))
+            state = io.BytesIO()
+            torch.save(trainer.state_dict(), state)
+            write(temporary / "trainer.pt", state.getvalue())
+            with contextlib.suppress(OSError):  # the rename itself must be on disk before older ones are deleted
+                sync_folder(temporary)
+            temporary.replace(final)
+            with contextlib.suppress(OSError):
+                sync_folder(self.checkpoints)
+        except OSError as error:
+            raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def save_best(self, model: Model, score: dict[str, Any]) -> None:
+        """Keep this model's weights as the best so far."""
+        write(self.checkpoints / "best" / WEIGHTS, weights(model))
+        write(self.checkpoints / "best" / "score.json", json.dumps(score))
+
+    def best_score(self) -> float:
+        """The held-out loss of the best checkpoint; infinite while there is none."""
+        file = self.checkpoints / "best" / "score.json"
+        return float(json.loads(file.read_text())["loss"]) if file.exists() else float("inf")
+
+    def steps(self) -> list[Path]:
+        """The whole checkpoints, oldest first."""
+        return sorted(path for path in self.checkpoints.glob("step-*") if path.is_dir())
+
+    def restore(self, trainer: Trainer) -> None:
+        """Bring the trainer to the newest checkpoint."""
+        newest = self.steps()[-1]
+        load_weights(trainer.model, newest / WEIGHTS)
+        if trainer.average:
+            load_weights(trainer.average.model, newest / "average.safetensors")
+        try:
+            state = torch.load(newest / "trainer.pt", map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{newest} is damaged ({error}); delete it to resume from the one before") from None
+        trainer.load_state_dict(state)
+
+
+def sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

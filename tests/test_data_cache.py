@@ -1,0 +1,164 @@
+"""What is decoded once stays decoded, is renewed when the files change, and is never seen half done."""
+
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_helpers import fill
+from isthmus.data import cache, decoding
+from isthmus.data.open import open_data
+from isthmus.data.options import DataOptions
+from isthmus.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return fill(tmp_path / "pictures", [f"{i}.png" for i in range(40)])
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The number of pictures decoded so far, as the length of a list."""
+    seen, bring = [], decoding.bring
+    monkeypatch.setattr(decoding, "bring", lambda *a: seen.append(1) or bring(*a))
+    return seen
+
+
+def opened(root, **options):
+    return open_data(DataOptions(data=(f"folder:{root}",), **options), "train")[0]
+
+
+def test_decoded_once(root, decoded):
+    first = opened(root)
+    assert len(decoded) == len(first)
+    again = opened(root)
+    assert len(decoded) == len(first)
+    assert np.array_equal(first.pixels, again.pixels)
+
+
+def test_a_copy_elsewhere_is_the_same(root, decoded, tmp_path):
+    count = len(opened(root))
+    shutil.copytree(root, tmp_path / "moved")
+    opened(tmp_path / "moved")
+    assert len(decoded) == count
+
+
+@pytest.mark.parametrize("options", [{"size": "9"}, {"channels": 1}, {"size": "9x9", "fit": "pad"}, {"crop": 0.3}])
+def test_another_form_is_another_entry(root, decoded, options):
+    opened(root)
+    before = len(decoded)
+    opened(root, **options)
+    assert len(decoded) > before
+
+
+@pytest.mark.parametrize("change", ["touch", "content", "rename", "remove", "add"])
+def test_changed_files_are_decoded_again(root, decoded, change):
+    opened(root)
+    before, file = len(decoded), root / "7.png"
+    if change == "touch":
+        os.utime(file, ns=(1, 1))
+    elif change == "content":
+        shutil.copy(root / "8.png", file)
+    elif change == "rename":
+        file.rename(root / "seven.png")
+    elif change == "remove":
+        file.unlink()
+    else:
+        fill(root, ["new.png"])
+    opened(root)
+    assert len(decoded) > before
+
+
+def test_what_is_done_to_pixels_stays_private(root):
+    first = opened(root)
+    kept = first.pixels.clone()
+    first.pixels.zero_()
+    assert np.array_equal(opened(root).pixels, kept)
+
+
+def test_a_build_that_fails_leaves_nothing(place):
+    def build(folder: Path) -> None:
+        (folder / "half.npy").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.remember("key", build)
+    assert list(place.iterdir()) == []
+
+
+def test_the_first_of_two_builders_wins(place):
+    def slow(folder: Path) -> None:
+        (folder / "a").write_text("slow")
+        cache.remember("key", lambda other: (other / "a").write_text("fast"))
+
+    assert (cache.remember("key", slow) / "a").read_text() == "fast"
+    assert len(list(place.iterdir())) == 1
+
+
+def build_in_process(root, barrier, results):
+    barrier.wait()
+    results.put(int(opened(root, size="8").pixels.sum()))
+
+
+def test_two_processes_build_at_once(root, place):
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=build_in_process, args=(root, barrier, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    sums = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sums == [int(opened(root, size="8").pixels.sum())] * 2
+    assert all("." not in entry.name for entry in place.iterdir())  # no partial entries are left
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    with pytest.warns(UserWarning, match="cannot be written, using"):
+        assert cache.root().parent == tmp_path / "temporary"
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="cannot be written"), pytest.raises(DataError, match="set ISTHMUS_CACHE"):
+        cache.root()
+
+
+def test_a_full_disk_is_noticed_before(root, monkeypatch):
+    opened(root)
+    monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(DataError, match=r"needs .* GB in the cache .* make room"):
+        opened(root, size="50")
+
+
+def test_binarised_pixels(tmp_path):
+    from PIL import Image
+
+    root = tmp_path / "grey"
+    root.mkdir()
+    levels = (0, 64, 128, 255)
+    for i in range(8):
+        Image.fromarray(np.repeat(np.array([levels], np.uint8), 2000, 0) // (1 if i else 2)).save(root / f"{i}.png")
+    plain, black_white = opened(root), opened(root, binarise=True)
+    assert set(black_white.pixels.unique().tolist()) == {0, 255}
+    expected = plain.pixels.float().mean((0, 1, 2)) / 255
+    assert (black_white.pixels.float().mean((0, 1, 2)) / 255 - expected).abs().max() < 0.02
+    shutil.rmtree(cache.root())
+    assert np.array_equal(opened(root, binarise=True).pixels, black_white.pixels)
+    assert not np.array_equal(black_white.pixels[-1], black_white.pixels[-2])
+
+
+def test_binarise_is_for_grey(root):
+    with pytest.raises(DataError, match="--channels 1"):
+        opened(root, binarise=True)
