@@ -20,9 +20,7 @@ from isthmus.errors import ConfigError
 if TYPE_CHECKING:
     from isthmus.core import Model
 
-HEADLINE = re.compile(
-    r"(?P<title>.+?)\. (?P<authors>[^.]+(?:\.[^.]+)*?), (?P<year>\d{4})\.(?: arXiv:(?P<arxiv>[\d.]+\d))?"
-)
+HEADLINE = re.compile(r"(?P<title>.+?)\. (?P<authors>.+?), (?P<year>\d{4})\.(?: arXiv:(?P<arxiv>[\d.]+\d))?")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ class Average:
     """`self.model` is a copy of `model` whose weights follow the original's with decay `decay`."""
 
     def __init__(self, model: Model, decay: float) -> None:
-        self.model, self.decay = copy.deepcopy(model).requires_grad_(False).eval(), decay
+        self.original, self.decay = model, decay
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
         pairs = list(zip(own_tensors(self.model).values(), own_tensors(model).values(), strict=True))
         # Counters (of batch norms, say) have no average: they are copied.
         self.smooth = [(ours, theirs) for ours, theirs in pairs if ours.is_floating_point()]
@@ -23,6 +24,7 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Move a step towards the model's present weights."""
+        self.model.progress = self.original.progress
         if self.smooth:
             ours, theirs = map(list, zip(*self.smooth, strict=True))
             torch._foreach_lerp_(ours, theirs, 1 - self.decay)

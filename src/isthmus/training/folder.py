@@ -39,7 +39,7 @@ class RunFolder:
 
     def check(self, overwrite: bool) -> None:
         """Raise OutputError if the folder is taken: if it has content, unless that is a run and may be overwritten."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or self.content()):
             if not overwrite:
                 raise OutputError(
                     f"{self.path} exists; give another --out, --overwrite it, or isthmus resume {self.path}"
@@ -49,27 +49,31 @@ class RunFolder:
                     f"{self.path} is not a run folder, so --overwrite leaves it alone; give another --out"
                 )
 
+    def content(self) -> list[Path]:
+        """What is in the folder, beside what was left half written before there was a run."""
+        return [path for path in self.path.iterdir() if not path.name.startswith(UNFINISHED)]
+
     def create(self) -> None:
         """Make the folder, empty; `check` comes before."""
         try:
             if self.path.exists():
                 shutil.rmtree(self.path)
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {error.strerror}") from None
 
     def save(self, trainer: Trainer, keep: int) -> None:
         """Write a checkpoint, publish its weights for use, and delete all but the newest `keep`."""
         self.write_checkpoint(trainer)
-        self.publish(trainer)
+        self.settle(trainer, keep)
+
+    def settle(self, trainer: Trainer, keep: int) -> None:
+        """What follows a checkpoint, and can be done again: publish its weights, delete all but the newest `keep`."""
+        write(self.path / WEIGHTS, weights(trainer.result))
         for old in self.steps()[:-keep]:
             hidden = old.with_name(f"{UNFINISHED}{old.name}")  # a folder under its own name is whole, to the last
             old.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
-
-    def publish(self, trainer: Trainer) -> None:
-        """Write the weights to use."""
-        write(self.path / WEIGHTS, weights(trainer.average.model if trainer.average else trainer.model))
 
     def tidy(self) -> None:
         """Remove what a process that was killed left half written or half deleted."""

@@ -76,9 +76,9 @@ def resume(path: Path, **changes: Any) -> None:
     load_weights(model, folder.steps()[-1] / WEIGHTS)  # frozen parts must be there before the model prepares the data
     run = Run(folder, model, data, options, open_data(data, "train"), fabric)
     folder.restore(run.trainer)
-    if fabric.global_rank == 0:
+    if run.main:
         folder.tidy()
-        folder.publish(run.trainer)  # the process may have died after its last checkpoint, before this
+        folder.settle(run.trainer, options.keep)  # the process may have died right after its last checkpoint
     if run.trainer.step >= options.steps:
         raise ConfigError(
             f"{path} is complete at step {run.trainer.step}; give more, e.g. --steps {2 * run.trainer.step}"
@@ -134,10 +134,11 @@ class Run:
                     bar.update(trainer.step, losses, speed)
                     if log:
                         log.write(trainer.step, {**losses, "steps_per_second": speed})
-                if trainer.step % options.checkpoint_every == 0 and trainer.step < options.steps:
-                    self.checkpoint(log)
                 if self.main and options.sample_every and trainer.step % options.sample_every == 0:
                     self.draw()
+                # Last, since what comes after the last checkpoint is lost with a process that is killed.
+                if trainer.step % options.checkpoint_every == 0 and trainer.step < options.steps:
+                    self.checkpoint(log)
             bar.update(trainer.step, {}, 0)
         self.checkpoint(log)
         if log:
@@ -203,8 +204,7 @@ class Run:
         else:
             return
         if loss < self.folder.best_score():
-            model = self.trainer.average.model if self.trainer.average else self.model
-            self.folder.save_best(model, {"step": self.trainer.step, "loss": loss})
+            self.folder.save_best(self.trainer.result, {"step": self.trainer.step, "loss": loss})
 
     def rounds(self) -> int:
         needed = -(-max(map(len, self.held_out)) // self.options.batch_size)
@@ -212,7 +212,7 @@ class Run:
 
     def draw(self) -> None:
         """Write a sample picture, always of the same images."""
-        model = self.trainer.average.model if self.trainer.average else self.model
+        model = self.trainer.result
         domains = self.held_out or self.domains
         shown = torch.arange(min(SHOWN, *map(len, domains)))
         batches = [domain.batch(shown).to(self.fabric.device) for domain in domains]
@@ -253,8 +253,8 @@ def evaluating(model: Model) -> Iterator[None]:
 
 
 def held_out_losses(trainer: Trainer, batches: Stream, rounds: int) -> dict[str, float]:
-    """Mean losses of `rounds` rounds played without moving anybody: weights and buffers are as before."""
-    model, sums, counts = trainer.model, dict[str, Tensor](), dict[str, int]()
+    """Mean losses of `rounds` rounds of the model to use, without moving anybody: weights and buffers are as before."""
+    model, sums, counts = trainer.result, dict[str, Tensor](), dict[str, int]()
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(0)  # the same noise each time, so that figures compare
     with evaluating(model):

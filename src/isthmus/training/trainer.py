@@ -72,6 +72,8 @@ class Trainer:
     def __init__(self, model: Model, batches: Batches, options: RunOptions, fabric: Fabric) -> None:
         self.model, self.batches, self.options, self.fabric, self.step = model, batches, options, fabric, 0
         model.to(fabric.device)
+        if not model.players():
+            raise ConfigError(f"{type(model).__name__} is used as it is and not trained: it has no players")
         self.movers = {name: Mover(name, player, fabric) for name, player in model.players().items()}
         self.average = Average(model, options.average) if options.average else None
         self.sums: dict[str, Tensor] = {}
@@ -84,6 +86,11 @@ class Trainer:
         # Entering autocast costs more than a small network's forward pass: full precision does without.
         full = options.precision == "32"
         self.context: Callable[[], AbstractContextManager[Any]] = nullcontext if full else fabric.autocast
+
+    @property
+    def result(self) -> Model:
+        """The model to use: the average where there is one."""
+        return self.average.model if self.average else self.model
 
     def round(self) -> None:
         """One round: every player takes its turns."""

@@ -1,0 +1,49 @@
+"""Look at data before anything trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import tyro
+
+from isthmus.apps.options import command_line
+from isthmus.data.options import DataOptions
+from isthmus.errors import ConfigError
+
+
+def main(arguments: list[str]) -> None:
+    """`isthmus data check SPEC [SPEC]`: what the data are, and what looks wrong about them."""
+    match arguments:
+        case ["check", *rest]:
+            command_line(check, rest, prog="isthmus data check")
+        case [] | ["-h" | "--help", *_]:
+            print("usage: isthmus data check SPEC [SPEC ...]; isthmus data check --help shows every option")
+        case [word, *_]:
+            raise ConfigError(f"isthmus data has no {word!r}; say isthmus data check SPEC")
+
+
+def check(
+    specs: tyro.conf.Positional[tuple[str, ...]],
+    data: tyro.conf.OmitArgPrefixes[DataOptions],
+    decode: bool = False,
+    json: bool = False,
+) -> None:
+    """Counts, sizes, modes, unreadable files, balance, and overlap of splits and domains, before anything trains.
+
+    Args:
+        specs: Data specs, as for --data.
+        decode: Decode every picture, which finds damage that headers do not show.
+        json: Print JSON instead of tables.
+    """
+    import json as json_format
+
+    from rich.console import Console
+
+    from isthmus.data.check import check as examine
+    from isthmus.data.check import show
+
+    report = examine(replace(data, data=specs) if specs else data, decode=decode)
+    if json:
+        print(json_format.dumps(report.to_dict(), indent=2))
+    else:
+        show(report, Console())
