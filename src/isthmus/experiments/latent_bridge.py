@@ -13,8 +13,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no condition in D": {"conditional": False},
     "no noise pair": {"noise_pair": 0.0},
 }
-OPTIONS = {"hidden": 512, "layers": 2, "lr": 5e-4}
-RUN = {"steps": 5000, "batch_size": 128}
+OPTIONS = {"hidden": 256, "layers": 2, "lr": 1e-3}
+RUN = {"steps": 4000, "batch_size": 128, "average": 0.999}
 STROKES = {"likelihood": "bernoulli", "latent": 20}
 GREY = {"likelihood": "gaussian", "scale": 0.2, "latent": 32}
 COLOUR = {"likelihood": "gaussian", "network": "conv", "latent": 64}

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 
-def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers with activations between them, none at the end: [batch, widths[0]] -> [batch, widths[-1]]."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), activation()]
-    return nn.Sequential(*layers[:-1])
+def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers with ReLU between them, none at the end: [batch, widths[0]] -> [batch, widths[-1]].
+
+    `dropout` is the fraction of hidden units left out in training.
+    """
+    layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
+    for before, after in pairwise(widths[1:]):
+        layers += [nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []), nn.Linear(before, after)]
+    return nn.Sequential(*layers)
 
 
 class Concatenated(nn.Module):

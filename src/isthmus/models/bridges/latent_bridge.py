@@ -9,7 +9,7 @@ codes of any autoencoder have the scale of the noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -28,11 +28,13 @@ __all__ = ["LatentBridge"]
 class Crossing(nn.Module):
     """The conditional GAN of one direction: codes [batch, source] to codes [batch, target]."""
 
-    def __init__(self, name: str, source: int, target: int, widths: list[int], conditional: bool) -> None:
+    def __init__(
+        self, name: str, source: int, target: int, net: Callable[[int, int], nn.Module], conditional: bool
+    ) -> None:
         super().__init__()
         self.name, self.conditional = name, conditional
-        self.generator = Concatenated(mlp(source + target, *widths, target))
-        self.discriminator = Concatenated(mlp(target + source * conditional, *widths, 1))
+        self.generator = Concatenated(net(source + target, target))
+        self.discriminator = Concatenated(net(target + source * conditional, 1))
         self.source, self.target = Standardise(source), Standardise(target)
 
     def judge(self, z: Tensor, code: Tensor) -> Tensor:
@@ -73,6 +75,7 @@ class LatentBridge(Model, Bridges):
     conditional: bool = True  # whether the discriminator sees the source's code; without, it is an ablation
     hidden: int = 512  # units of each hidden layer
     layers: int = 3  # hidden layers of each generator and discriminator
+    dropout: float = 0.0  # fraction of hidden units left out in training, for data sets of a few thousand images
     lr: float = 2e-4  # learning rate of Adam
 
     def networks(self, a: Spec, b: Spec) -> None:
@@ -81,9 +84,12 @@ class LatentBridge(Model, Bridges):
                 raise ConfigError(f"the model of domain {side} is made for {model.spec}, but its data are {spec}")
         freeze(self.a, self.b)
         dims = [model.encode(torch.zeros(1, *model.spec.shape)).shape[1] for model in (self.a, self.b)]
-        widths = [self.hidden] * self.layers
-        self.ab = Crossing("ab", dims[0], dims[1], widths, self.conditional)
-        self.ba = Crossing("ba", dims[1], dims[0], widths, self.conditional)
+        self.ab = Crossing("ab", dims[0], dims[1], self.net, self.conditional)
+        self.ba = Crossing("ba", dims[1], dims[0], self.net, self.conditional)
+
+    def net(self, inputs: int, outputs: int) -> nn.Module:
+        """The form of generators and discriminators alike: [batch, inputs] -> [batch, outputs]."""
+        return mlp(inputs, *[self.hidden] * self.layers, outputs, dropout=self.dropout)
 
     def players(self) -> dict[str, Player]:
         return {
