@@ -80,6 +80,6 @@ class Domain(Protocol):
 
     def __len__(self) -> int: ...
 
-    def with_codes(self, encode: Callable[[Tensor], Tensor]) -> Self:
-        """The same data, each image with its code `encode(image)`, computed once."""
+    def with_codes(self, encode: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Self:
+        """The same data, each image with its code `encode(image)`, computed once on `device`; codes lie on the CPU."""
         ...

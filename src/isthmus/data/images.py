@@ -25,19 +25,25 @@ def to_bytes(image: Tensor) -> Tensor:
 class Images:
     """One domain of images.
 
-    `pixels` is uint8 [n, channels, H, W] and may be a memory map; H and W may exceed `spec.height` and `spec.width`
-    by a margin for random crops. `flip` mirrors at random in training.
+    `store` is uint8 [m, channels, H, W] and may be a memory map; H and W may exceed `spec.height` and `spec.width` by a
+    margin for random crops. `flip` mirrors at random in training. A part of a data set shares the store of the whole.
     """
 
-    pixels: Tensor
+    store: Tensor
     spec: Spec
     labels: Tensor | None = None  # int64 [n]
     codes: Tensor | None = None  # float [n, latent]
     names: Sequence[str] = ()  # file names, where there are files
     flip: bool = False
+    rows: Tensor | None = None  # int64 [n], which images of the store; by default all
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.store if self.rows is None else self.rows)
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images as they are stored, uint8 [n, channels, H, W]; of a part, a copy."""
+        return self.store if self.rows is None else self.store[self.rows]
 
     def batch(self, index: Tensor, generator: torch.Generator | None = None, *, rank: int = 0, world: int = 1) -> Batch:
         """The examples `index` [batch]; augmented with `generator`, plain (centre crop) without.
@@ -51,12 +57,13 @@ class Images:
     def cut(self, index: Tensor, generator: torch.Generator | None, rank: int = 0, world: int = 1) -> Tensor:
         """The examples [batch, channels, height, width], uint8, each with its own crop and mirrored by its own coin."""
         _, height, width = self.spec.shape
-        margin_y, margin_x = self.pixels.shape[2] - height, self.pixels.shape[3] - width
+        margin_y, margin_x = self.store.shape[2] - height, self.store.shape[3] - width
+        index = index if self.rows is None else self.rows[index]
         if generator is None or not (margin_y or margin_x or self.flip):
             top, left = margin_y // 2, margin_x // 2
-            return self.pixels[:, :, top : top + height, left : left + width][index]
+            return self.store[:, :, top : top + height, left : left + width][index]
         out = torch.empty(len(index), *self.spec.shape, dtype=torch.uint8)
-        target, source = out.numpy(), self.pixels.numpy()  # views; numpy slices small arrays five times as fast
+        target, source = out.numpy(), self.store.numpy()  # views; numpy slices small arrays five times as fast
         draws = torch.rand(len(index) * world, 3, generator=generator)[rank::world].tolist()
         for row, (i, (y, x, coin)) in enumerate(zip(index.tolist(), draws, strict=True)):
             top, left = int(y * (margin_y + 1)), int(x * (margin_x + 1))
@@ -65,18 +72,18 @@ class Images:
         return out
 
     def take(self, index: Tensor) -> Images:
-        """The same data set, only the examples `index`."""
+        """The same data set, only the examples `index`; no pixel is copied."""
         return replace(
             self,
-            pixels=self.pixels[index],
+            rows=index if self.rows is None else self.rows[index],
             labels=None if self.labels is None else self.labels[index],
             codes=None if self.codes is None else self.codes[index],
             names=[self.names[i] for i in index.tolist()] if self.names else (),
         )
 
-    def with_codes(self, encode: Callable[[Tensor], Tensor], batch_size: int = 512) -> Images:
-        """The same data, each image with its code `encode(image)`, computed once (plain images, not augmented)."""
-        starts = range(0, len(self), batch_size)
+    def with_codes(self, encode: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Images:
+        """The same data, each image with its code `encode(image)`, computed once, on `device`, of the plain image."""
         with torch.no_grad():
-            codes = [encode(self.batch(torch.arange(i, min(i + batch_size, len(self)))).image).cpu() for i in starts]
+            parts = torch.arange(len(self)).split(512)
+            codes = [encode(self.batch(index).image.to(device)).cpu() for index in parts]
         return replace(self, codes=torch.cat(codes))

@@ -84,10 +84,8 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def write_checkpoint(self, trainer: Trainer) -> None:
-        """Write all that resuming takes, unless this step's checkpoint is there."""
-        final = self.checkpoints / f"step-{trainer.step:08d}"
-        if final.exists():
-            return
+        """Write all that resuming takes."""
+        final = self.at(trainer.step)
         temporary = self.checkpoints / f"{UNFINISHED}{trainer.step}-{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
@@ -116,6 +114,10 @@ class RunFolder:
         """The held-out loss of the best checkpoint; infinite while there is none."""
         file = self.checkpoints / "best" / "score.json"
         return float(json.loads(file.read_text())["loss"]) if file.exists() else float("inf")
+
+    def at(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or would be."""
+        return self.checkpoints / f"step-{step:08d}"
 
     def steps(self) -> list[Path]:
         """The whole checkpoints, oldest first."""

@@ -24,7 +24,7 @@ from isthmus.data.open import open_data, pairing
 from isthmus.data.options import DataOptions
 from isthmus.data.pictures import grid, save_png
 from isthmus.data.stream import Stream, seeded
-from isthmus.errors import CheckpointError, ConfigError, OutputError, TrainingError
+from isthmus.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 from isthmus.training.checkpoint import WEIGHTS, load_weights, read_config, rebuild, write_config
 from isthmus.training.folder import RunFolder
 from isthmus.training.log import Bar, Log
@@ -43,9 +43,8 @@ def train(model: Model, data: DataOptions, options: RunOptions, *, overwrite: bo
     are no longer finite, and KeyboardInterrupt, after saving, when the user stops it.
     """
     folder = RunFolder(options.out)
+    folder.check(overwrite)  # by every process, before the first one can have made it
     fabric = start(options)
-    if fabric.global_rank == 0:
-        folder.check(overwrite)
     domains = open_data(data, "train")
     if options.epochs is not None:
         options = replace(options, steps=steps_of(options.epochs, domains, options, fabric.world_size), epochs=None)
@@ -107,6 +106,16 @@ class Run:
         self.trainer = Trainer(model, self.stream(self.domains, fabric.global_rank, fabric.world_size), options, fabric)
         self.main = fabric.global_rank == 0
         self.stopped = False
+        if self.held_out:
+            self.check_held_out()
+
+    def check_held_out(self) -> None:
+        """Raise DataError now, and not at the first checkpoint, if the held-out images cannot be paired."""
+        try:
+            self.stream(self.held_out)
+        except DataError as error:
+            share = self.options.validation
+            raise DataError(f"too few images are held out by --validation {share} ({error}); give more, or 0") from None
 
     def write_config(self) -> None:
         """Make the folder self-describing."""
@@ -177,7 +186,7 @@ class Run:
             log.write(self.trainer.step, losses)
         if not all(bool(t.isfinite().all()) for t in self.model.state_dict().values() if t.is_floating_point()):
             raise TrainingError(self.diverged("weights that are not finite appeared"))
-        if not self.main:
+        if not self.main or self.folder.at(self.trainer.step).exists():  # it is, where a run is stopped right after one
             return
         if self.held_out:
             self.validate(log)

@@ -56,10 +56,11 @@ def average_gradients(parameters: list[torch.nn.Parameter], fabric: Fabric) -> N
 
 
 def compile_networks(model: Model) -> None:
-    """Compile each trainable child in place; `Module.compile` silently skips a bare `Sequential`."""
-    for name, child in model.named_children():
-        if name not in model.eager and any(p.requires_grad for p in child.parameters()):
-            child.forward = torch.compile(child.forward)
+    """Compile what the players move, in place; `Module.compile` silently skips a bare `Sequential`."""
+    eager = [model.get_submodule(name) for name in model.eager]
+    for module in dict.fromkeys(module for player in model.players().values() for module in player.modules):
+        if module not in eager:
+            module.forward = torch.compile(module.forward)
 
 
 class Trainer:

@@ -100,7 +100,8 @@ class LatentBridge(Model, Bridges):
 
     def prepare(self, *domains: Domain) -> tuple[Domain, ...]:
         """Encode the data once, and take mean and scale of the codes."""
-        a, b = (domain.with_codes(model.encode) for domain, model in zip(domains, (self.a, self.b), strict=True))
+        models = (self.a, self.b)
+        a, b = (domain.with_codes(m.encode, self.device) for domain, m in zip(domains, models, strict=True))
         for way, source, target in ((self.ab, a, b), (self.ba, b, a)):
             way.source.measure(source.codes)
             way.target.measure(target.codes)
