@@ -6,6 +6,7 @@ import torch
 from isthmus.core import Batch, Spec
 from isthmus.data.images import Images
 from isthmus.errors import ConfigError
+from isthmus.losses.likelihood import reparameterise
 from isthmus.models.autoencoders.vae import VAE
 from isthmus.models.bridges.latent_bridge import LatentBridge
 
@@ -68,20 +69,35 @@ def test_the_sign_of_every_pair(term, direction):
 def test_codes_are_standardised_and_computed_once():
     model = bridge()
     a, b = model.prepare(images(A), images(B))
-    torch.testing.assert_close(a.codes, model.a.encode(a.batch(torch.arange(40)).image))
+    torch.testing.assert_close(a.codes, torch.cat(model.a.posterior(a.batch(torch.arange(40)).image), 1))
     for way, source, target in ((model.ab, a, b), (model.ba, b, a)):
         for standard, codes in ((way.source, source.codes), (way.target, target.codes)):
-            z = standard(codes)
-            torch.testing.assert_close(z.mean(0), torch.zeros(z.shape[1]), atol=1e-4, rtol=0)
-            torch.testing.assert_close(z.std(0), torch.ones(z.shape[1]), atol=1e-3, rtol=0)
-            torch.testing.assert_close(standard.inverse(z), codes, atol=1e-5, rtol=1e-4)
+            mean, log_variance = codes.repeat(2000, 1).chunk(2, dim=1)
+            samples = reparameterise(mean, log_variance)
+            z = standard(samples)
+            torch.testing.assert_close(z.mean(0), torch.zeros(z.shape[1]), atol=0.03, rtol=0)
+            torch.testing.assert_close(z.std(0), torch.ones(z.shape[1]), atol=0.03, rtol=0)
+            torch.testing.assert_close(standard.inverse(z), samples, atol=1e-4, rtol=1e-4)
 
     def never(image):
         raise AssertionError("training encoded an image again")
 
-    model.a.encode = model.b.encode = never
+    model.a.encode = model.b.encode = model.a.posterior = model.b.posterior = never
     pair = a.batch(torch.arange(4)), b.batch(torch.arange(4))
     assert len(list(model.turns(iter([pair])))) == 4
+
+
+def test_matches_are_samples_of_the_target_and_sources_are_means():
+    model = bridge()
+    a, b = (domain.batch(torch.arange(16)) for domain in model.prepare(images(A), images(B)))
+    seen = []
+    model.ab.judge = lambda z, code: seen.append((z, code)) or torch.zeros(len(z), 1, requires_grad=True)
+    for _ in range(2):
+        next(iter(model.turns(iter([(a, b)]))))
+    (z, match), (again, rematch) = seen[0], seen[3]
+    assert torch.equal(z, model.ab.source(a.code.chunk(2, dim=1)[0]))
+    assert torch.equal(z, again)
+    assert not torch.equal(match, rematch)
 
 
 def test_generator_gradients_do_not_come_from_the_discriminators_turn():
@@ -171,3 +187,16 @@ def test_batches_without_codes_say_what_to_do():
     batch = Batch(torch.zeros(2, *A.shape)), Batch(torch.zeros(2, *B.shape))
     with pytest.raises(Exception, match="prepare"):
         next(bridge().turns(iter([batch])))
+
+
+def test_penalty_is_the_squared_gradient_at_true_pairs():
+    """A linear discriminator has the same gradient everywhere."""
+    model = bridge(penalty=3.0)
+
+    class Linear(torch.nn.Module):
+        def forward(self, code, z):
+            return 2 * code.sum(1, keepdim=True)
+
+    model.ab.discriminator = Linear()
+    assert play(model)["discriminator_ab"]["penalty"].item() == pytest.approx(3.0 * 0.5 * 4 * 5)
+    assert "penalty" not in play(bridge())["discriminator_ab"]

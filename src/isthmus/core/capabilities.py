@@ -7,6 +7,7 @@ must not make its parent a model that samples, and a missing method fails when t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -43,6 +44,11 @@ class Encodes(Capability):
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:
         """Images [batch, channels, height, width] to codes [batch, latent], without randomness."""
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, [batch, latent] each, of the image's Gaussian over codes; -inf for exact codes."""
+        code = self.encode(image)
+        return code, torch.full_like(code, -math.inf)
 
 
 class Decodes(Capability):

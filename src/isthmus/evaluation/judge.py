@@ -25,6 +25,7 @@ from isthmus.training.log import Bar
 
 VERSION = 1  # raised when the network or its training changes, so that judges kept from before are not used
 WIDEST = 128  # channels
+LARGEST = 32  # sides, in pixels, at which a judge looks at larger images: enough for classes, and affordable
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Judge(nn.Module):
         self.spec, self.accuracy = spec, float("nan")
         layers: list[nn.Module] = []
         inputs, width = spec.channels, features
-        *stages, (h, w) = halvings(spec.height, spec.width)
+        shrink = min(1.0, LARGEST / max(spec.height, spec.width))
+        self.size = max(1, round(shrink * spec.height)), max(1, round(shrink * spec.width))
+        *stages, (h, w) = halvings(*self.size)
         for _ in stages:
             layers += [*convolution(inputs, width), *convolution(width, width), nn.MaxPool2d(2, ceil_mode=True)]
             inputs, width = width, min(2 * width, WIDEST)
@@ -58,6 +61,7 @@ class Judge(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """The penultimate layer: [batch, 128]."""
+        image = image if image.shape[2:] == self.size else F.adaptive_avg_pool2d(image, self.size)
         return self.penultimate(self.trunk(image))
 
     def forward(self, image: Tensor) -> Tensor:

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
-def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers with ReLU between them, none at the end: [batch, widths[0]] -> [batch, widths[-1]].
-
-    `dropout` is the fraction of hidden units left out in training.
-    """
+def mlp(*widths: int) -> nn.Sequential:
+    """Linear layers with ReLU between them, none at the end: [batch, widths[0]] -> [batch, widths[-1]]."""
     layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
     for before, after in pairwise(widths[1:]):
-        layers += [nn.ReLU(), *([nn.Dropout(dropout)] if dropout else []), nn.Linear(before, after)]
+        layers += [nn.ReLU(), nn.Linear(before, after)]
     return nn.Sequential(*layers)
 
 

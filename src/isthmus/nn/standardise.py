@@ -17,10 +17,10 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("scale", torch.ones(dims))
 
-    def measure(self, x: Tensor) -> None:
-        """Take mean and scale from `x` [n, dims]; a dimension that does not vary keeps scale 1."""
-        self.mean.copy_(x.mean(0))
-        deviation = x.std(0)
+    def measure(self, mean: Tensor, log_variance: Tensor) -> None:
+        """Take mean and scale from n Gaussians, [n, dims] each; a dimension that does not vary keeps scale 1."""
+        self.mean.copy_(mean.mean(0))
+        deviation = (mean.var(0, correction=0) + log_variance.exp().mean(0)).sqrt()
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -55,7 +55,11 @@ class AutoencoderKL(Model, Autoencodes):
         return iter(())
 
     def encode(self, image: Tensor) -> Tensor:
-        return self.network.encode(image).latent_dist.mean.flatten(1)
+        return self.posterior(image)[0]
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        codes = self.network.encode(image).latent_dist
+        return codes.mean.flatten(1), codes.logvar.flatten(1)
 
     def decode(self, code: Tensor) -> Tensor:
         return self.network.decode(code.unflatten(1, self.code_shape)).sample.clamp(-1, 1)

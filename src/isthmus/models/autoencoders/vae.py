@@ -65,7 +65,6 @@ class VAE(Model, Samples, Autoencodes, Scores):
         )
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | image), each [batch, latent]."""
         mean, log_variance = self.encoder(image).chunk(2, dim=1)
         return mean, log_variance
 

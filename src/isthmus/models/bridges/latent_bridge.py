@@ -3,8 +3,10 @@
 Two autoencoders were trained apart and stay frozen. For each direction a small conditional GAN carries the code of one
 domain to a code of the other. Its discriminator judges matching pairs of codes: true pairs are real; the source with
 the generator's code, and the source with pure noise, are fake. The paper prints the last two terms as -(1 - log D),
-whose gradient has the wrong sign; they are -log(1 - D) here. Codes are standardised by the training data, so that
-codes of any autoencoder have the scale of the noise.
+whose gradient has the wrong sign; they are -log(1 - D) here. What is matched are samples of the target's posterior: all
+together they fill the prior, as the noise does, and are what its decoder was trained on; the source is given by its
+posterior's mean, in training as in use. Codes are standardised by the training data, so that codes of any autoencoder
+have the scale of the noise.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from isthmus.core import Autoencodes, Batch, Bridges, Domain, Model, Player, Spe
 from isthmus.core.model import freeze
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
+from isthmus.losses.likelihood import reparameterise
+from isthmus.losses.penalty import zero_centred
 from isthmus.nn.mlp import Concatenated, mlp
 from isthmus.nn.standardise import Standardise
 
@@ -41,14 +45,17 @@ class Crossing(nn.Module):
         """Logits [batch, 1]: does this code of the target domain match z?"""
         return self.discriminator(code, z) if self.conditional else self.discriminator(code)
 
-    def turns(self, z: Tensor, match: Tensor, noise_pair: float, regulariser: float) -> Iterator[Turn]:
+    def turns(self, z: Tensor, match: Tensor, noise_pair: float, regulariser: float, penalty: float) -> Iterator[Turn]:
         """One update of the discriminator, then one of the generator, on true pairs of codes (z, match)."""
-        z, match = self.source(z), self.target(match)
+        z, match = self.source(z), self.target(match).requires_grad_(bool(penalty))
         noise = torch.randn_like(match)
         drawn = self.generator(z, noise)
-        discriminator_losses = {"real": real(self.judge(z, match)), "fake": fake(self.judge(z, drawn.detach()))}
+        truth = self.judge(z, match)
+        discriminator_losses = {"real": real(truth), "fake": fake(self.judge(z, drawn.detach()))}
         if noise_pair:
             discriminator_losses["noise"] = noise_pair * fake(self.judge(z, noise))
+        if penalty:
+            discriminator_losses["penalty"] = penalty * zero_centred(truth, match)
         yield Turn(f"discriminator_{self.name}", discriminator_losses)
         generator_losses = {"adversarial": real(self.judge(z, drawn))}
         if regulariser:
@@ -58,6 +65,11 @@ class Crossing(nn.Module):
     def forward(self, code: Tensor, noise: Tensor) -> Tensor:
         """A code of the target domain for each code of the source domain."""
         return self.target.inverse(self.generator(self.source(code), noise))
+
+
+def posteriors(model: Autoencodes) -> Callable[[Tensor], Tensor]:
+    """Images to the mean and log-variance of their codes, side by side: [batch, 2 latent]."""
+    return lambda image: torch.cat(model.posterior(image), dim=1)
 
 
 class LatentBridge(Model, Bridges):
@@ -73,9 +85,9 @@ class LatentBridge(Model, Bridges):
     regulariser: float = 0.1  # weight of |G(z, e) - e|^2 / n, which keeps the noise alive in the translation
     noise_pair: float = 1.0  # weight of the (source, noise) pair in the discriminator's loss; 0 is an ablation
     conditional: bool = True  # whether the discriminator sees the source's code; without, it is an ablation
+    penalty: float = 0.0  # weight of R1, the discriminator's gradient at true pairs; not in the paper
     hidden: int = 512  # units of each hidden layer
     layers: int = 3  # hidden layers of each generator and discriminator
-    dropout: float = 0.0  # fraction of hidden units left out in training, for data sets of a few thousand images
     lr: float = 2e-4  # learning rate of Adam
 
     def networks(self, a: Spec, b: Spec) -> None:
@@ -89,7 +101,7 @@ class LatentBridge(Model, Bridges):
 
     def net(self, inputs: int, outputs: int) -> nn.Module:
         """The form of generators and discriminators alike: [batch, inputs] -> [batch, outputs]."""
-        return mlp(inputs, *[self.hidden] * self.layers, outputs, dropout=self.dropout)
+        return mlp(inputs, *[self.hidden] * self.layers, outputs)
 
     def players(self) -> dict[str, Player]:
         return {
@@ -100,17 +112,20 @@ class LatentBridge(Model, Bridges):
 
     def prepare(self, *domains: Domain) -> tuple[Domain, ...]:
         """Encode the data once, and take mean and scale of the codes."""
-        models = (self.a, self.b)
-        a, b = (domain.with_codes(m.encode, self.device) for domain, m in zip(domains, models, strict=True))
+        a, b = (
+            domain.with_codes(posteriors(m), self.device) for domain, m in zip(domains, (self.a, self.b), strict=True)
+        )
         for way, source, target in ((self.ab, a, b), (self.ba, b, a)):
-            way.source.measure(source.codes)
-            way.target.measure(target.codes)
+            way.source.measure(*source.codes.chunk(2, dim=1))
+            way.target.measure(*target.codes.chunk(2, dim=1))
         return a, b
 
     def turns(self, batches: Iterator[tuple[Batch, Batch]]) -> Iterator[Turn]:
         a, b = next(batches)
-        yield from self.ab.turns(a.code, b.code, self.noise_pair, self.regulariser)
-        yield from self.ba.turns(b.code, a.code, self.noise_pair, self.regulariser)
+        (mean_a, log_variance_a), (mean_b, log_variance_b) = a.code.chunk(2, dim=1), b.code.chunk(2, dim=1)
+        z_a, z_b = reparameterise(mean_a, log_variance_a), reparameterise(mean_b, log_variance_b)
+        yield from self.ab.turns(mean_a, z_b, self.noise_pair, self.regulariser, self.penalty)
+        yield from self.ba.turns(mean_b, z_a, self.noise_pair, self.regulariser, self.penalty)
 
     def autoencoder(self, domain: str) -> Autoencodes:
         return {"a": self.a, "b": self.b}[domain]
