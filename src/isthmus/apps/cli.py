@@ -12,7 +12,7 @@ from typing import Any
 from isthmus.errors import ConfigError, IsthmusError
 
 COMMANDS = {
-    "demo": "the main job on bundled data: two autoencoders, a bridge, a report",
+    "demo": "the main job on bundled data: autoencoders, bridge, report",
     "models": "what models there are, and what they can do",
     "train": "train a model",
     "resume": "go on with a run exactly where it stopped",
@@ -36,17 +36,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return 2
     except KeyboardInterrupt as stop:
-        complain(str(stop) or "stopped", label="stopped")
+        complain(str(stop) or "by the user", label="stopped")
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of the disk or the network, where nobody knew better what to say
+        complain(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        return 2
 
 
 def run(arguments: list[str]) -> int:
     match arguments:
         case [] | ["-h" | "--help", *_]:
             overview()
+        case ["help", *rest]:
+            return run([*rest[:1], "--help"])
         case ["--version", *_]:
             from isthmus import __version__
 
@@ -54,7 +59,7 @@ def run(arguments: list[str]) -> int:
         case [name, *rest] if name in COMMANDS:
             return command(name)(rest) or 0
         case [name, *_]:
-            near = get_close_matches(name, COMMANDS, n=1)
+            near = get_close_matches(name, [*COMMANDS, "--help", "--version"], n=1)
             hint = f"did you mean isthmus {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
             raise ConfigError(f"there is no command {name!r}; {hint}")
     return 0
@@ -80,9 +85,9 @@ def overview() -> None:
 
     console = Console()
     console.print("\n[bold]isthmus[/]: generate images and carry them across domains\n", highlight=False)
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, meaning in COMMANDS.items():
-        table.add_row(f"[bold cyan]{name}[/]", meaning)
+        table.add_row(f"  [bold cyan]{name}[/]", meaning)
     console.print(table)
     console.print("\nisthmus COMMAND --help shows every option with its default and meaning.", highlight=False)
     console.print("Start with [bold]isthmus demo[/], which needs no data and no network.\n", highlight=False)

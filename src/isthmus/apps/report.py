@@ -19,14 +19,14 @@ from isthmus import __version__
 from isthmus.core import Bridges
 from isthmus.core.operations import slerp
 from isthmus.data.images import Images
-from isthmus.data.open import class_rule, open_data
+from isthmus.data.open import class_rule
 from isthmus.data.pictures import data_uri, grid, save_png
 from isthmus.errors import CapabilityError, OutputError
 from isthmus.evaluation.figures import transfers
 from isthmus.training.checkpoint import load_model, read_config, write
 from isthmus.training.log import METRICS
 from isthmus.training.preview import sheet
-from isthmus.training.run import data_of
+from isthmus.training.settings import data_of, reopen
 
 REPORT, PICTURE, RESULTS = "report.html", "report.png", "results.json"
 COLUMNS, DRAWS, SWEEP = 10, 4, 10
@@ -40,8 +40,8 @@ def write_report(out: Path, run: Path, curves: Sequence[str]) -> dict[str, Any]:
     config, model = read_config(run), load_model(run)
     if not isinstance(model, Bridges):
         raise CapabilityError(f"{run} holds no bridge between autoencoders, which this report is about")
-    data = data_of(config)
-    train, test = open_data(data, "train"), open_data(data, "test")
+    data = data_of(config, run)
+    train, test = reopen(data, "train", run), reopen(data, "test", run)
     rule = class_rule(data, test)
     if rule is None:
         raise CapabilityError(f"{run} was trained without a class rule (--pair 0=5,...), so its accuracy is undefined")
@@ -139,15 +139,15 @@ def loss_curves(metrics: Path) -> str:
     return svg[svg.index("<svg") :]
 
 
-def prepare_folder(out: Path, overwrite: bool) -> None:
-    """Make the folder. Raises OutputError if it has content, unless `overwrite` and it is an earlier demo's."""
+def prepare_folder(out: Path, parts: Sequence[str], overwrite: bool) -> None:
+    """Make the folder. Raises OutputError if it has content, unless `overwrite` and all of it is an earlier demo's.
+
+    The file of results is there, empty, from the start: it marks the folder as a demo's.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite:
             raise OutputError(f"{out} exists; give another --out, or --overwrite it")
-        if not (out / RESULTS).is_file() and not any(out.glob("*/config.json")):
-            raise OutputError(f"{out} does not hold a demo, so --overwrite leaves it alone; give another --out")
+        if not (out / RESULTS).is_file() or {path.name for path in out.iterdir()} - {*parts, REPORT, PICTURE, RESULTS}:
+            raise OutputError(f"{out} holds more than a demo, so --overwrite leaves it alone; give another --out")
         shutil.rmtree(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create {out}: {error.strerror}") from None
+    write(out / RESULTS, "{}\n")

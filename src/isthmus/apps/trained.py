@@ -146,7 +146,8 @@ class Trained:
             raise OutputError(f"{folder} exists; save to a new folder")
         kept = {key: self.config[key] for key in ("data", "made_with") if key in self.config}
         if "data" in kept:  # where the data lie is nobody else's business
-            kept["data"] = {key: value for key, value in kept["data"].items() if key != "data_root"}
+            data = {key: value for key, value in kept["data"].items() if key != "data_root"}
+            kept["data"] = data | {"data": [without_path(spec) for spec in data.get("data", ())]}
         save_model(self.model, folder, **kept)
         write(folder / "README.md", card(self.model, self.domains, folder.name))
 
@@ -246,6 +247,12 @@ class Trained:
             with self.seeded(0):
                 draws.append(model.sample(1, torch.tensor([label], device=model.device)))
         return not torch.equal(*draws)
+
+
+def without_path(spec: str) -> str:
+    """A data spec with no more of its path than the last folder."""
+    kind, _, path = spec.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("folder", "pairs") else spec
 
 
 def find_device(name: str) -> torch.device:

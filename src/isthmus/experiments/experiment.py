@@ -62,11 +62,12 @@ class Experiment:
 
 @cache
 def experiments() -> dict[str, Experiment]:
-    """Every experiment by name, from the files of this folder that define `EXPERIMENTS`."""
+    """Every experiment by name, from the files of this folder beside this one and `run`, which needs torch."""
     found = {}
     for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-        module = importlib.import_module(f"{__package__}.{file.stem}")
-        found.update({experiment.name: experiment for experiment in getattr(module, "EXPERIMENTS", ())})
+        if file.stem not in ("experiment", "run"):
+            module = importlib.import_module(f"{__package__}.{file.stem}")
+            found.update({experiment.name: experiment for experiment in module.EXPERIMENTS})
     return found
 
 

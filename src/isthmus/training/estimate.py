@@ -11,6 +11,7 @@ from statistics import median
 import torch
 
 from isthmus.core import Model, Spec
+from isthmus.core.spec import counted
 from isthmus.data.images import Images
 from isthmus.data.options import DataOptions
 from isthmus.data.stream import Stream
@@ -26,7 +27,7 @@ class Estimate:
     """The costs of one model in one form."""
 
     device: str
-    shape: tuple[int, int, int]
+    shapes: tuple[tuple[int, int, int], ...]  # (channels, height, width) of each domain's images
     parameters: dict[str, int]  # by player
     frozen: int
     memory: int  # bytes at the peak of a step, the program's own included on a CPU
@@ -34,9 +35,11 @@ class Estimate:
 
     def rows(self) -> list[tuple[str, str]]:
         """Names and values for people."""
-        channels, height, width = self.shape
         return [
-            ("images", f"{width}x{height}, {channels} channels"),
+            *(
+                ("images", f"{width}x{height}, {counted(channels, 'channel')}")
+                for channels, height, width in self.shapes
+            ),
             *((f"parameters of {player}", f"{count:,}") for player, count in self.parameters.items()),
             ("parameters frozen", f"{self.frozen:,}"),
             ("memory", f"{self.memory / 2**20:,.0f} MiB at the peak, on {self.device}"),
@@ -46,12 +49,10 @@ class Estimate:
 
 
 def estimate(model: Model, data: DataOptions, options: RunOptions, rounds: int = 10) -> Estimate:
-    """Build `model` for images of `data.size` (32x32 by default) and `data.channels` (3), and play some rounds."""
+    """Build `model` for random images, as `shapes_of` says, and play some rounds."""
     fabric = start(options)
-    width, height = data.width_height() or (32, 32)
-    spec = Spec(data.channels or 3, height, width, tuple(map(str, range(CLASSES))), "random images")
-    count = model.domains()
-    domains = [noise(spec) for _ in range(count)]
+    shapes = shapes_of(model, data)
+    domains = [noise(Spec(*shape, tuple(map(str, range(CLASSES))), "random images")) for shape in shapes]
     torch.manual_seed(options.seed)
     model.build(*(domain.spec for domain in domains))
     model.to(fabric.device)
@@ -68,7 +69,16 @@ def estimate(model: Model, data: DataOptions, options: RunOptions, rounds: int =
     players = {name: sum(p.numel() for p in player.parameters()) for name, player in model.players().items()}
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     memory = torch.cuda.max_memory_allocated() if cuda else peak_memory()
-    return Estimate(str(fabric.device), spec.shape, players, frozen, memory, median(seconds[1:]))
+    return Estimate(str(fabric.device), shapes, players, frozen, memory, median(seconds[1:]))
+
+
+def shapes_of(model: Model, data: DataOptions) -> tuple[tuple[int, int, int], ...]:
+    """(channels, height, width) of each domain: as `data` says, or as the trained models inside take it, or 3x32x32."""
+    trained = [part.spec.shape for part in model.config().values() if isinstance(part, Model)]
+    if data.size is None and data.channels is None and len(trained) == model.domains():
+        return tuple(trained)
+    width, height = data.width_height() or (32, 32)
+    return ((data.channels or 3, height, width),) * model.domains()
 
 
 def noise(spec: Spec) -> Images:

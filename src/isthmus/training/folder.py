@@ -62,6 +62,10 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {error.strerror}") from None
 
+    def remove(self) -> None:
+        """Take the folder away, as far as that is possible."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def save(self, trainer: Trainer, keep: int) -> None:
         """Write a checkpoint, publish its weights for use, and delete all but the newest `keep`."""
         self.write_checkpoint(trainer)

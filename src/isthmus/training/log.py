@@ -12,9 +12,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from isthmus.errors import ConfigError
+from isthmus.training.board import Board
+from isthmus.training.checkpoint import write
 from isthmus.training.options import RunOptions
 
 METRICS = "metrics.jsonl"
+
+
+def check_loggers(options: RunOptions) -> None:
+    """Raise ConfigError, before any work begins, if the package of a log that is asked for is missing."""
+    if options.wandb:
+        try:
+            import wandb  # noqa: F401
+        except ImportError:
+            raise ConfigError("--wandb needs the package wandb: pip install 'isthmus[wandb]'") from None
 
 
 class Log:
@@ -25,24 +36,19 @@ class Log:
         if self.file.exists():  # what a killed run logged after its last checkpoint will be logged again
             lines = [line for line in self.file.read_text().splitlines() if line.endswith("}")]
             kept = [line for line in lines if json.loads(line)["step"] <= step]
-            self.file.write_text("".join(line + "\n" for line in kept))
-        from tensorboardX import SummaryWriter
-
-        self.board = SummaryWriter(str(folder), purge_step=step)
+            write(self.file, "".join(line + "\n" for line in kept))
+        self.board = Board(folder, step)
         self.wandb: Any = None
         if options.wandb:
-            try:
-                import wandb
-            except ImportError:
-                raise ConfigError("--wandb needs the package wandb: pip install 'isthmus[wandb]'") from None
+            import wandb
+
             self.wandb = wandb.init(project=options.wandb, dir=str(folder), name=folder.name, resume="allow")
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Log `values` for `step`."""
         with self.file.open("a") as file:
             file.write(json.dumps({"step": step, **{k: round_sensibly(v) for k, v in values.items()}}) + "\n")
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        self.board.write(step, values)
         if self.wandb:
             self.wandb.log(values, step=step)
 
@@ -70,7 +76,7 @@ class Bar:
 
     def __init__(self, title: str, total: int, start: int, *, show: bool = True) -> None:
         self.console = Console(stderr=True)
-        self.title, self.total, self.show, self.said = title, total, show, start
+        self.title, self.total, self.show, self.said, self.text = title, total, show, start, ""
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -84,7 +90,10 @@ class Bar:
         self.task = self.progress.add_task(title, total=total, completed=start, speed="", losses="")
 
     def update(self, step: int, losses: dict[str, float], speed: float) -> None:
-        text = "  ".join(f"{name} {value:.4g}" for name, value in totals(losses).items())
+        """Show the step; no `losses` leaves those that were shown before."""
+        if losses:
+            self.text = "  ".join(f"{name} {value:.4g}" for name, value in totals(losses).items())
+        text = self.text
         self.progress.update(self.task, completed=step, losses=text, speed=f"{speed:,.0f} steps/s" if speed else "")
         due = step - self.said >= self.total / 10 or (step == self.total and step > self.said)
         if self.show and due and not self.console.is_terminal:

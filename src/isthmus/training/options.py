@@ -39,7 +39,7 @@ class RunOptions:
         for name in ("steps", "batch_size", "accumulate", "devices", "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "minutes"):
+        for name in ("epochs", "minutes", "threads"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("validation", "average"):

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from isthmus.core import Model
+from isthmus.core.spec import counted
 from isthmus.data.images import Images
 from isthmus.data.open import open_data, pairing
 from isthmus.data.options import DataOptions
-from isthmus.data.pictures import grid, save_png
-from isthmus.data.stream import Stream, seeded
+from isthmus.data.pictures import grid, to_png_bytes
+from isthmus.data.stream import Stream
 from isthmus.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
-from isthmus.training.checkpoint import WEIGHTS, load_weights, read_config, rebuild, write_config
+from isthmus.training.checkpoint import WEIGHTS, load_weights, read_config, rebuild, write, write_config
 from isthmus.training.folder import RunFolder
-from isthmus.training.log import Bar, Log
+from isthmus.training.log import Bar, Log, check_loggers
 from isthmus.training.options import RunOptions
 from isthmus.training.preview import preview, sheet
+from isthmus.training.settings import data_of, reopen, run_of, settings
 from isthmus.training.trainer import Trainer
+from isthmus.training.validation import evaluating, held_out_losses, split
 
 SHOWN = 8  # images in a row of a sample picture
 VALIDATION_ROUNDS = 20  # at most
@@ -53,8 +54,12 @@ def train(model: Model, data: DataOptions, options: RunOptions, *, overwrite: bo
     run = Run(folder, model, data, options, domains, fabric)
     if run.main:
         folder.create()
-        run.write_config()
-        folder.write_checkpoint(run.trainer)
+        try:
+            run.write_config()
+            folder.write_checkpoint(run.trainer)
+        except OutputError:
+            folder.remove()  # what cannot be resumed would only be in the way
+            raise
     run.play()
 
 
@@ -66,14 +71,13 @@ def resume(path: Path, **changes: Any) -> None:
     folder, config = RunFolder(path), read_config(path)
     if "run" not in config:
         raise CheckpointError(f"{path} is a model without its run, which cannot be resumed; train a new one")
-    data = data_of(config)
-    options = RunOptions(**{**config["run"], **changes, "out": path})
+    data, options = data_of(config, path), run_of(config, path, **changes)
     if not folder.steps():
-        raise CheckpointError(f"{path} was stopped before its first step; train it again with --overwrite")
+        raise CheckpointError(f"{path} has no checkpoint to go on from; train it again with --overwrite")
     fabric = start(options)
     model = rebuild(config)
     load_weights(model, folder.steps()[-1] / WEIGHTS)  # frozen parts must be there before the model prepares the data
-    run = Run(folder, model, data, options, open_data(data, "train"), fabric)
+    run = Run(folder, model, data, options, reopen(data, "train", path), fabric)
     folder.restore(run.trainer)
     if run.main:
         folder.tidy()
@@ -99,6 +103,7 @@ class Run:
         domains: Sequence[Images],
         fabric: Fabric,
     ) -> None:
+        check_loggers(options)
         self.folder, self.model, self.data, self.options, self.fabric = folder, model, data, options, fabric
         model.to(fabric.device)
         prepared = cast(Sequence[Images], model.prepare(*domains))
@@ -110,17 +115,18 @@ class Run:
             self.check_held_out()
 
     def check_held_out(self) -> None:
-        """Raise DataError now, and not at the first checkpoint, if the held-out images cannot be paired."""
+        """Raise now, and not at the first checkpoint, if the held-out images cannot be paired or lack the monitor."""
         try:
-            self.stream(self.held_out)
+            batches = self.stream(self.held_out)
         except DataError as error:
             share = self.options.validation
             raise DataError(f"too few images are held out by --validation {share} ({error}); give more, or 0") from None
+        if self.options.monitor is not None:
+            self.monitored(held_out_losses(self.trainer, batches, 1))
 
     def write_config(self) -> None:
         """Make the folder self-describing."""
-        data, run = plain(self.data), plain(self.options)
-        write_config(self.folder.path, self.model, data=data, run=run, made_with=versions())
+        write_config(self.folder.path, self.model, **settings(self.data, self.options))
 
     def stream(self, domains: Sequence[Images], rank: int = 0, world: int = 1) -> Stream:
         pairs = pairing(self.data, tuple(domains))
@@ -130,10 +136,11 @@ class Run:
     def play(self) -> None:
         """Play rounds until the end, the time limit, or the user's Ctrl-C; then save."""
         trainer, options = self.trainer, self.options
-        log = Log(self.folder.path, options, trainer.step) if self.main else None
-        self.model.train()
-        began, marked = time.monotonic(), (time.monotonic(), trainer.step)
-        with Bar(self.folder.path.name, options.steps, trainer.step, show=self.main) as bar, self.listening():
+        bar = Bar(self.folder.path.name, options.steps, trainer.step, show=self.main)
+        with self.explaining(), self.listening(), bar:
+            log = Log(self.folder.path, options, trainer.step) if self.main else None
+            self.model.train()
+            began, marked = time.monotonic(), (time.monotonic(), trainer.step)
             while trainer.step < options.steps and not self.must_stop(began):
                 trainer.round()
                 if trainer.step % options.log_every == 0:
@@ -149,9 +156,9 @@ class Run:
                 if trainer.step % options.checkpoint_every == 0 and trainer.step < options.steps:
                     self.checkpoint(log)
             bar.update(trainer.step, {}, 0)
-        self.checkpoint(log)
-        if log:
-            log.close()
+            self.checkpoint(log)
+            if log:
+                log.close()
         if self.stopped and trainer.step < options.steps:
             raise KeyboardInterrupt(f"stopped at step {trainer.step}; go on with: isthmus resume {self.folder.path}")
 
@@ -190,30 +197,25 @@ class Run:
             return
         if self.held_out:
             self.validate(log)
-        try:
-            self.folder.save(self.trainer, self.options.keep)
-        except OutputError as error:
-            last = self.folder.steps()[-1].name if self.folder.steps() else "nothing"
-            raise TrainingError(
-                f"{error}; {last} is kept. Make room, then: isthmus resume {self.folder.path}"
-            ) from None
+        self.folder.save(self.trainer, self.options.keep)
 
     def validate(self, log: Log | None) -> None:
         """Log the losses on held-out images, and keep the best checkpoint by them."""
         losses = held_out_losses(self.trainer, self.stream(self.held_out), self.rounds())
         if log:
             log.write(self.trainer.step, {f"validation/{name}": value for name, value in losses.items()})
-        players = {name.split("/")[0] for name in losses}
-        if self.options.monitor is not None:
-            if self.options.monitor not in losses:
-                raise ConfigError(f"no loss {self.options.monitor!r} to monitor; there are: {', '.join(losses)}")
-            loss = losses[self.options.monitor]
-        elif len(players) == 1:
-            loss = sum(losses.values())
-        else:
-            return
-        if loss < self.folder.best_score():
+        loss = self.monitored(losses)
+        if loss is not None and loss < self.folder.best_score():
             self.folder.save_best(self.trainer.result, {"step": self.trainer.step, "loss": loss})
+
+    def monitored(self, losses: dict[str, float]) -> float | None:
+        """The loss that chooses the best checkpoint; None where players oppose each other and none was named."""
+        if self.options.monitor is None:
+            alone = len({name.split("/")[0] for name in losses}) == 1
+            return sum(losses.values()) if alone else None
+        if self.options.monitor not in losses:
+            raise ConfigError(f"no loss {self.options.monitor!r} to monitor; there are: {', '.join(losses)}")
+        return losses[self.options.monitor]
 
     def rounds(self) -> int:
         needed = -(-max(map(len, self.held_out)) // self.options.batch_size)
@@ -229,7 +231,19 @@ class Run:
             rows = preview(model, batches)
         if rows:
             picture = grid(sheet(rows), columns=len(rows[0]))
-            save_png(picture, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+            write(self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png", to_png_bytes(picture))
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Say what is kept, and how to go on, where a disk or a device is full."""
+        try:
+            yield
+        except (OutputError, OSError) as error:
+            path, kept = self.folder.path, self.folder.steps()[-1].name
+            reason = f"cannot write to {path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise TrainingError(f"{reason}; {kept} is kept. Make room, then: isthmus resume {path}") from None
+        except torch.OutOfMemoryError:
+            raise TrainingError("the device has not enough memory; train with a smaller --batch-size") from None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -250,38 +264,16 @@ class Run:
                 signal.signal(number, handler)
 
 
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode inside the block."""
-    before = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(before)
-
-
-def held_out_losses(trainer: Trainer, batches: Stream, rounds: int) -> dict[str, float]:
-    """Mean losses of `rounds` rounds of the model to use, without moving anybody: weights and buffers are as before."""
-    model, sums, counts = trainer.result, dict[str, Tensor](), dict[str, int]()
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    torch.manual_seed(0)  # the same noise each time, so that figures compare
-    with evaluating(model):
-        for _ in range(rounds):
-            with trainer.context():
-                for turn in model.turns(batches):
-                    for term, value in turn.losses.items():
-                        key = f"{turn.player}/{term}"
-                        sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value.detach()
-                        counts[key] = counts.get(key, 0) + 1
-    model.load_state_dict(state)
-    return {key: total.item() / counts[key] for key, total in sums.items()}
-
-
 def start(options: RunOptions) -> Fabric:
     """Devices, precision and processes, as the options say."""
     if options.threads:
         torch.set_num_threads(options.threads)
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if options.devices > there.get(options.accelerator, options.devices):
+        wanted, found = counted(options.devices, f"{options.accelerator} device"), there[options.accelerator]
+        raise ConfigError(
+            f"{wanted} asked for, and {found or 'none'} found; give --accelerator auto, or fewer --devices"
+        )
     if options.precision == "16-mixed" and not torch.cuda.is_available():
         raise ConfigError("--precision 16-mixed needs a CUDA device; on a CPU use bf16-mixed or 32")
     strategy = "ddp" if options.devices > 1 else "auto"
@@ -294,41 +286,7 @@ def start(options: RunOptions) -> Fabric:
     return fabric
 
 
-def split(domains: Sequence[Images], options: RunOptions) -> tuple[Sequence[Images], Sequence[Images]]:
-    """Training images and held-out ones; pairs by position stay pairs."""
-    if not options.validation:
-        return domains, ()
-    train, held_out = [], []
-    for domain in domains:
-        order = torch.randperm(len(domain), generator=seeded(options.seed, len(domain)))
-        cut = max(1, round(options.validation * len(domain)))
-        if len(domain) <= cut:
-            raise ConfigError(
-                f"{domain.spec.name} has {len(domain)} images, too few for --validation {options.validation}"
-            )
-        train.append(domain.take(order[cut:].sort().values))
-        held_out.append(domain.take(order[:cut].sort().values))
-    return train, held_out
-
-
 def steps_of(epochs: float, domains: Sequence[Images], options: RunOptions, world: int) -> int:
     """The number of rounds that take about `epochs` passes through the largest domain."""
     examples = options.batch_size * options.accumulate * world
     return max(1, round(epochs * max(map(len, domains)) / examples))
-
-
-def plain(options: DataOptions | RunOptions) -> dict[str, Any]:
-    """Options as JSON holds them."""
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-
-
-def data_of(config: dict[str, Any]) -> DataOptions:
-    """The data options that `config.json` holds."""
-    values = config["data"]
-    root = values["data_root"]
-    return DataOptions(**{**values, "data": tuple(values["data"]), "data_root": None if root is None else Path(root)})
-
-
-def versions() -> dict[str, str]:
-    """What made the run."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}

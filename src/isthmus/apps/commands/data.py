@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import tyro
 
@@ -16,14 +17,17 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["check", *rest]:
             command_line(check, rest, prog="isthmus data check")
-        case [] | ["-h" | "--help", *_]:
-            print("usage: isthmus data check SPEC [SPEC ...]; isthmus data check --help shows every option")
-        case [word, *_]:
-            raise ConfigError(f"isthmus data has no {word!r}; say isthmus data check SPEC")
+        case ["-h" | "--help", *_]:
+            command_line(check, ["--help"], prog="isthmus data check")
+        case _:
+            wrong = f", not isthmus data {arguments[0]}" if arguments else ""
+            raise ConfigError(
+                f"say isthmus data check SPEC [SPEC]{wrong}; isthmus data check --help shows every option"
+            )
 
 
 def check(
-    specs: tyro.conf.Positional[tuple[str, ...]],
+    specs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SPEC [SPEC]")],
     data: tyro.conf.OmitArgPrefixes[DataOptions],
     decode: bool = False,
     json: bool = False,
@@ -31,7 +35,7 @@ def check(
     """Counts, sizes, modes, unreadable files, balance, and overlap of splits and domains, before anything trains.
 
     Args:
-        specs: Data specs, as for --data.
+        specs: Data specs, as --data takes them in training.
         decode: Decode every picture, which finds damage that headers do not show.
         json: Print JSON instead of tables.
     """
@@ -42,7 +46,7 @@ def check(
     from isthmus.data.check import check as examine
     from isthmus.data.check import show
 
-    report = examine(replace(data, data=specs) if specs else data, decode=decode)
+    report = examine(replace(data, data=specs or data.data), decode=decode)
     if json:
         print(json_format.dumps(report.to_dict(), indent=2))
     else:

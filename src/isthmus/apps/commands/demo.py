@@ -20,11 +20,15 @@ def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, ov
     from isthmus.experiments.experiment import find
     from isthmus.experiments.run import trained
 
-    prepare_folder(out, overwrite)
     training = find("bridge-digits").training
-    parts = {name: trained(part, out / name, seed, threads)[0] for name, part in training.parts.items()}
-    trained(training, out / "bridge", seed, threads, parts=parts)
-    results = write_report(out, out / "bridge", curves=("a", "b", "bridge"))
+    runs = (*training.parts, "bridge")
+    prepare_folder(out, runs, overwrite)
+    try:
+        parts = {name: trained(part, out / name, seed, threads)[0] for name, part in training.parts.items()}
+        trained(training, out / "bridge", seed, threads, parts=parts)
+        results = write_report(out, out / "bridge", curves=runs)
+    except KeyboardInterrupt:  # which says how to resume that one run
+        raise KeyboardInterrupt(f"start again with: isthmus demo --overwrite --out {out}") from None
 
     from rich.console import Console
 
@@ -34,4 +38,4 @@ def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, ov
             f"{direction.replace('_', ' ')}: accuracy [bold]{row['accuracy']:.1%}[/] (ceiling {row['ceiling']:.1%}), "
             f"diversity {row['diversity']:.2f}"
         )
-    console.print(f"Open [bold]{out / REPORT}[/]; the picture is {out / PICTURE}.")
+    console.print(f"Open [bold]{out / REPORT}[/]; the picture is {out / PICTURE}.", soft_wrap=True)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.apps.commands.train import parse
-from isthmus.apps.options import Preset, make_model, take_option
+from isthmus.apps.commands.train import choose
+from isthmus.apps.options import make_model
 from isthmus.errors import ConfigError
-from isthmus.models.catalog import catalog, find
+
+USAGE = "isthmus estimate MODEL --size 128"
+
+
+@dataclass(kw_only=True)
+class TrialOptions:
+    """Of the trial; it takes all options of isthmus train, and writes nothing."""
+
+    config: Path | None = None  # take defaults from a run's config.json, or from TOML with tables config, data and run
+    trial_steps: int = 10  # steps to take the time of
+
+    def __post_init__(self) -> None:
+        if self.trial_steps < 1:
+            raise ConfigError(f"--trial-steps must be at least 1, got {self.trial_steps}")
 
 
 def main(arguments: list[str]) -> None:
     """Count parameters, and measure memory and time per step in a short trial on random images."""
-    if not arguments or arguments[0].startswith("-"):
-        raise ConfigError(f"say which model: isthmus estimate MODEL --size 128; models: {', '.join(catalog())}")
-    entry = find(arguments[0])
-    file, rest = take_option(arguments[1:], "--config")
-    trial, rest = take_option(rest, "--trial-steps")
-    preset = Preset.read(Path(file) if file else None)
-    preset.run.setdefault("out", "nowhere")
-    chosen = parse(entry, rest, preset, prog="estimate")
+    asked = choose("estimate", USAGE, arguments, TrialOptions, out="unused")
+    if asked is None:
+        return
+    entry, chosen = asked
+    model = make_model(entry, vars(chosen.model))
 
-    from isthmus.training.estimate import estimate
-
-    found = estimate(make_model(entry, vars(chosen.model)), chosen.data, chosen.run, rounds=int(trial or 10))
     from rich.console import Console
     from rich.table import Table
 
+    from isthmus.training.estimate import estimate
+
+    found = estimate(model, chosen.data, chosen.run, rounds=chosen.command.trial_steps)
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in found.rows():
         table.add_row(name, value)

@@ -22,18 +22,18 @@ def evaluate(
     """
     import json as json_format
 
-    from isthmus.data.open import open_data
-    from isthmus.errors import CheckpointError
+    from isthmus.errors import CheckpointError, ConfigError
     from isthmus.evaluation.figures import figures
     from isthmus.training.checkpoint import load_model, read_config, write
-    from isthmus.training.run import data_of
+    from isthmus.training.settings import data_of, reopen
 
+    if draws < 1:
+        raise ConfigError(f"--draws must be at least 1, got {draws}")
     config = read_config(run)
     if "data" not in config:
         raise CheckpointError(f"{run} does not say what data it was trained on, so there is nothing to measure it on")
-    data = data_of(config)
-    model = load_model(run, checkpoint)
-    found = figures(model, data, open_data(data, "train"), open_data(data, "test"), draws=draws, seed=seed)
+    model, data = load_model(run, checkpoint), data_of(config, run)
+    found = figures(model, data, reopen(data, "train", run), reopen(data, "test", run), draws=draws, seed=seed)
     text = json_format.dumps({"checkpoint": checkpoint, "seed": seed, **found}, indent=2)
     write(run / "evaluation.json", text + "\n")
     if json:

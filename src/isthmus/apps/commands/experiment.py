@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -11,7 +11,7 @@ from isthmus.errors import ConfigError
 
 
 def experiment(
-    names: tyro.conf.Positional[tuple[str, ...]] = (),
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")] = (),
     all: bool = False,
     list: bool = False,
     seeds: int = 3,
@@ -23,10 +23,10 @@ def experiment(
     Args:
         names: Experiments to run.
         all: Run every experiment.
-        list: List the experiments.
+        list: List the experiments and do nothing.
         seeds: Seeds to run each variant with; figures are medians.
         out: Folder for runs and results; what it already holds is not done again.
-        threads: CPU threads.
+        threads: CPU threads; by default what torch chooses.
     """
     from isthmus.experiments.experiment import experiments, find
 
@@ -34,6 +34,8 @@ def experiment(
         for known in experiments().values():
             print(f"{known.name:<18}{known.claim}")
         return 0
+    if seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {seeds}")
     if not names and not all:
         raise ConfigError(f"say which experiment, or --all; there are: {', '.join(experiments())}")
     chosen = [*experiments().values()] if all else [find(name) for name in names]
@@ -42,7 +44,10 @@ def experiment(
 
     passed = True
     for known in chosen:
-        record = perform(known, range(seeds), out / known.name, threads)
+        try:
+            record = perform(known, range(seeds), out / known.name, threads)
+        except KeyboardInterrupt:  # which says how to resume one run alone
+            raise KeyboardInterrupt("the same command goes on; what is done is not done again") from None
         show(record)
         passed &= record["passed"]
     return 0 if passed else 1

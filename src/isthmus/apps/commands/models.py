@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json as json_format
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from isthmus.models.catalog import catalog
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def models(json: bool = False) -> None:
@@ -18,13 +22,22 @@ def models(json: bool = False) -> None:
         print(json_format.dumps([asdict(entry) for entry in catalog().values()], indent=2))
         return
     from rich.console import Console
+
+    Console(highlight=False).print(table())
+
+
+def table() -> Table:
+    """Each model's name, and beside it what it can do, above its paper."""
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", padding=(0, 2))
-    for column in ("model", "family", "paper", "can"):
-        table.add_column(column)
+    out = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    out.add_column(no_wrap=True)
+    family = ""
     for entry in catalog().values():
+        if entry.family != family:
+            out.add_row(f"[bold]{entry.family}[/]")
+        family = entry.family
         link = f" arXiv:{entry.arxiv}" if entry.arxiv else ""
-        paper = f"{entry.title} [dim]({entry.authors}, {entry.year}{link})[/]"
-        table.add_row(f"[bold cyan]{entry.name}[/]", entry.family, paper, ", ".join(entry.capabilities))
-    Console().print(table)
+        paper = f"[dim]{entry.title}. {entry.authors}, {entry.year}.{link}[/]"
+        out.add_row(f"  [bold cyan]{entry.name}[/]", f"{', '.join(entry.capabilities)}\n{paper}")
+    return out

@@ -18,7 +18,7 @@ def resume(
 
     Args:
         run: The run folder.
-        steps: Train up to this many steps; a longer run than first asked is fine.
+        steps: Train up to this many steps; by default as many as first asked for, and more is fine.
         minutes: Stop (and save) after so long.
         devices: Go on with another number of devices.
         keep: Newest checkpoints to keep.
