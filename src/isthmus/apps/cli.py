@@ -21,6 +21,7 @@ COMMANDS = {
     "reconstruct": "send pictures through a model's code and back",
     "interpolate": "lead from one picture to another through codes",
     "evaluate": "measure a trained model on test images",
+    "compare": "distances, precision and diversity of any two sets of images",
     "experiment": "a model's decisive experiment, and the ablation that must fail",
     "data": "look at data before anything trains: isthmus data check",
     "estimate": "parameters, memory and time per step, from a short trial",

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 import torch
 from torch import Tensor, nn
 
-from isthmus.core.spec import Batch, Domain, Spec
+from isthmus.core.spec import Batch, Domain, Spec, counted
 from isthmus.errors import ConfigError
 
 
@@ -81,7 +81,8 @@ class Model(nn.Module, ABC):
     def build(self, *specs: Spec) -> Self:
         """Make the networks for data of these `specs`, one for each domain; returns the model itself."""
         if len(specs) != self.domains():
-            raise ConfigError(f"{type(self).__name__} is trained on {self.domains()} data set(s), got {len(specs)}")
+            wanted = counted(self.domains(), "data set")
+            raise ConfigError(f"{type(self).__name__} is trained on {wanted}, got {len(specs)}; mend --data")
         self.specs = specs
         self.networks(*specs)
         return self

@@ -93,7 +93,10 @@ class LatentBridge(Model, Bridges):
     def networks(self, a: Spec, b: Spec) -> None:
         for side, model, spec in (("a", self.a, a), ("b", self.b, b)):
             if model.spec.shape != spec.shape:
-                raise ConfigError(f"the model of domain {side} is made for {model.spec}, but its data are {spec}")
+                raise ConfigError(
+                    f"the model of domain {side} is made for {model.spec}, but its data are {spec}; "
+                    "give the --size and --channels that it was trained with"
+                )
         freeze(self.a, self.b)
         dims = [model.encode(torch.zeros(1, *model.spec.shape)).shape[1] for model in (self.a, self.b)]
         self.ab = Crossing("ab", dims[0], dims[1], self.net, self.conditional)

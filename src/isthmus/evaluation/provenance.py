@@ -1,0 +1,65 @@
+"""What a figure was made with: kept beside the figure, and figures made differently are not compared in silence."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from isthmus import __version__
+from isthmus.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that moves a figure beside the images themselves."""
+
+    extractor: str  # "judge of mnist", "inception-2015-12-05"
+    weights: str  # first digits of the SHA-256 of the extractor's weights, or of what they were learnt from
+    resizer: str  # how images were brought to the extractor's size
+    images: tuple[int, ...]  # of each set
+    seed: int | None = None  # None where nothing is drawn
+    settings: tuple[tuple[str, Any], ...] = ()  # of the metric: neighbours, splits, scales
+
+    def differences(self, other: Provenance) -> list[str]:
+        """In words: "extractor a here, b there"."""
+        mine, theirs = asdict(self), asdict(other)
+        return [f"{name} {mine[name]} here, {theirs[name]} there" for name in mine if mine[name] != theirs[name]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A figure with its standard error and its provenance."""
+
+    metric: str  # "Fréchet distance"
+    value: float
+    error: float | None
+    provenance: Provenance
+
+    def minus(self, other: Result) -> float:
+        """The difference of two figures. Raises ConfigError unless they were made alike."""
+        if self.metric != other.metric:
+            raise ConfigError(f"{self.metric} and {other.metric} are different metrics and cannot be compared")
+        if different := self.provenance.differences(other.provenance):
+            raise ConfigError(f"two figures of {self.metric} were made differently: {'; '.join(different)}")
+        return self.value - other.value
+
+    def __lt__(self, other: Result) -> bool:
+        return self.minus(other) < 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        made = asdict(self.provenance) | {"settings": dict(self.provenance.settings), "versions": versions()}
+        return {"metric": self.metric, "value": self.value, "standard_error": self.error, "provenance": made}
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of what computes the figures, and of `packages` that are installed."""
+    found = {"isthmus": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "scipy", *packages):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
