@@ -20,8 +20,8 @@ from isthmus.training.checkpoint import load_weights, weights
 from isthmus.training.folder import RunFolder
 from isthmus.training.options import RunOptions
 from isthmus.training.run import Run, start, train
-from isthmus.training.validation import held_out_losses
 from isthmus.training.trainer import Trainer
+from isthmus.training.validation import held_out_losses
 from tiny import play, trainer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
