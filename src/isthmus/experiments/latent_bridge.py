@@ -15,7 +15,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 OPTIONS = {"hidden": 256, "layers": 2, "lr": 1e-3, "penalty": 1.0}
 STROKES = {"likelihood": "bernoulli", "latent": 20}
-GREY = {"likelihood": "gaussian", "scale": 0.25, "latent": 16}
+GREY = {"likelihood": "gaussian", "scale": 0.25, "latent": 10}
 COLOUR = {"likelihood": "gaussian", "scale": 0.1, "latent": 128, "hidden": 1000, "lr": 5e-4}
 ARTICLES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -65,7 +65,7 @@ EXPERIMENTS = (
         autoencoder("fashion-mnist", seed=1, options=GREY),
         ",".join(f"{digit}={article}" for digit, article in enumerate(ARTICLES)),
         Bar("a_to_b/accuracy", at_least=0.90, below="a_to_b/ceiling", points=0.05),
-        steps=8000,
+        steps=5000,
     ),
     bridge(
         "bridge-mnist-m",
