@@ -200,3 +200,13 @@ def test_penalty_is_the_squared_gradient_at_true_pairs():
     model.ab.discriminator = Linear()
     assert play(model)["discriminator_ab"]["penalty"].item() == pytest.approx(3.0 * 0.5 * 4 * 5)
     assert "penalty" not in play(bridge())["discriminator_ab"]
+
+
+def test_a_report_shows_domains_of_different_form():
+    from isthmus.apps.report import direction, overview
+
+    model, test = bridge(), [images(A), images(B)]
+    model.prepare(*test)
+    both = [direction(model, test, {0: 0, 1: 1}, to) for to in ("b", "a")]
+    assert overview(both).shape[0] == 3
+    assert all(d["draws"].startswith("data:image/png") and d["sweep"].startswith("data:image/png") for d in both)

@@ -29,7 +29,7 @@ from isthmus.training.preview import sheet
 from isthmus.training.settings import data_of, reopen
 
 REPORT, PICTURE, RESULTS = "report.html", "report.png", "results.json"
-COLUMNS, DRAWS, SWEEP = 10, 4, 10
+COLUMNS, DRAWS, SWEEP, TILE = 10, 4, 10, 56  # images, translations of each, places of the noise, pixels
 
 
 def write_report(out: Path, run: Path, curves: Sequence[str]) -> dict[str, Any]:
@@ -81,22 +81,14 @@ def direction(model: Bridges, test: Sequence[Images], rule: dict[int, int], to: 
     path = slerp(start, end, torch.linspace(0, 1, SWEEP)[:, None])
     origin, target = model.autoencoder("a" if to == "b" else "b"), model.autoencoder(to)
     swept = [target.decode(model.cross(code.expand(SWEEP, -1), to, path)) for code in origin.encode(singles)]
-    sweep = [
-        torch.cat([single[None].expand(1, *single.shape), row])
-        for single, row in zip(same_shape(singles, swept[0]), swept, strict=True)
-    ]
+    sweep = torch.cat([sheet([single[None], row]) for single, row in zip(singles, swept, strict=True)])
     return {
         "to": to,
         "source": source.spec,
-        "draws": data_uri(grid(sheet(rows), columns=COLUMNS)),
-        "sweep": data_uri(grid(sheet(sweep), columns=SWEEP + 1)),
+        "draws": data_uri(under_sources(rows)),
+        "sweep": data_uri(grid(sweep, columns=SWEEP + 1)),
         "rows": rows,
     }
-
-
-def same_shape(images: Tensor, like: Tensor) -> Tensor:
-    """Images resized to the height and width of others, for one picture of both."""
-    return images if images.shape[1:] == like.shape[1:] else sheet([images, like[: len(images)]])[: len(images)]
 
 
 def some_of_each(data: Images, classes: Sequence[int], count: int) -> Tensor:
@@ -107,13 +99,25 @@ def some_of_each(data: Images, classes: Sequence[int], count: int) -> Tensor:
     return torch.cat(members)[:count]
 
 
+def under_sources(rows: Sequence[Tensor]) -> Tensor:
+    """Rows of images as one picture, the first set apart from the others: uint8 [channels, height, width]."""
+    tiles = sheet(rows)
+    scale = max(1, TILE // max(tiles.shape[2:]))
+    sources, results = (grid(part, COLUMNS, scale=scale) for part in (tiles[: len(rows[0])], tiles[len(rows[0]) :]))
+    return stacked(sources, results, gap=scale)
+
+
 def overview(directions: Sequence[dict[str, Any]]) -> Tensor:
-    """Both directions in one picture, sources in the first row of each."""
-    sheets = [grid(sheet(d["rows"]), columns=COLUMNS) for d in directions]
-    channels, width = max(s.shape[0] for s in sheets), max(s.shape[2] for s in sheets)
-    gap = torch.full((channels, 12, width), 255, dtype=torch.uint8)
-    first, second = (s.expand(channels, -1, -1) for s in sheets)
-    return torch.cat([first, gap, second], dim=1)
+    """Both directions in one picture."""
+    first, second = (under_sources(d["rows"]) for d in directions)
+    return stacked(first, second, gap=TILE // 2)
+
+
+def stacked(above: Tensor, below: Tensor, gap: int) -> Tensor:
+    """Two pictures of equal width, one above the other on white."""
+    channels = max(above.shape[0], below.shape[0])
+    white = torch.full((channels, gap, above.shape[2]), 255, dtype=torch.uint8)
+    return torch.cat([above.expand(channels, -1, -1), white, below.expand(channels, -1, -1)], dim=1)
 
 
 def loss_curves(metrics: Path) -> str:
