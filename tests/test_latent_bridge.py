@@ -210,3 +210,17 @@ def test_a_report_shows_domains_of_different_form():
     both = [direction(model, test, {0: 0, 1: 1}, to) for to in ("b", "a")]
     assert overview(both).shape[0] == 3
     assert all(d["draws"].startswith("data:image/png") and d["sweep"].startswith("data:image/png") for d in both)
+
+
+def test_compilation_leaves_alone_what_the_penalty_differentiates(monkeypatch):
+    """A compiled network cannot be differentiated twice."""
+    from isthmus.training.trainer import compile_networks
+
+    def compiled(*inputs):
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(torch, "compile", lambda forward: compiled)
+    model = bridge(penalty=1.0)
+    compile_networks(model)
+    assert all(way.discriminator.forward is not compiled for way in (model.ab, model.ba))
+    assert all(way.generator.forward is compiled for way in (model.ab, model.ba))

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 import torch
 from torch import Tensor, nn
 
-from isthmus.core.spec import Batch, Domain, Spec, counted
+from isthmus.core.spec import Domain, Spec, counted
 from isthmus.errors import ConfigError
 
 
@@ -128,6 +128,3 @@ def freeze(*modules: Any) -> None:
     for module in modules:
         module.requires_grad_(False).eval()
         module.train = lambda mode=True, module=module: module
-
-
-__all__ = ["Batch", "Model", "Player", "Turn", "freeze"]

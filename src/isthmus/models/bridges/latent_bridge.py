@@ -89,6 +89,7 @@ class LatentBridge(Model, Bridges):
     hidden: int = 512  # units of each hidden layer
     layers: int = 3  # hidden layers of each generator and discriminator
     lr: float = 2e-4  # learning rate of Adam
+    eager = ("ab.discriminator", "ba.discriminator")  # the penalty differentiates their gradient
 
     def networks(self, a: Spec, b: Spec) -> None:
         for side, model, spec in (("a", self.a, a), ("b", self.b, b)):
