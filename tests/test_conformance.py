@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from isthmus.core import Autoencodes, Bridges, Encodes, Model, Player
+from isthmus.core import Autoencodes, Bridges, Completes, Encodes, Model, Player
 from isthmus.core.capabilities import Capability
 from isthmus.models.catalog import catalog
 from isthmus.training.checkpoint import describe, load_weights, rebuild, weights
 from isthmus.training.folder import RunFolder
-from tiny import CAPABILITIES, SPEC, built, configured, images, outputs, play, stream, trainer, variants
+from tiny import CAPABILITIES, SPEC, built, configured, images, outputs, play, stream, trainer, upper_half, variants
 
 MODELS = pytest.mark.parametrize("name", catalog())
 VARIANTS = [
@@ -78,6 +78,10 @@ def test_capabilities_keep_their_promises(name: str, changes: dict[str, Any]) ->
     for what, result in found.items():
         if what == "log_prob":
             assert result.shape == (2,)
+        elif what == "log_weight":
+            assert result.shape == (3, 2)
+        elif what == "classify":
+            assert torch.allclose(result.exp().sum(1), torch.ones(2), atol=1e-5)
         elif what == "encode":
             assert result.shape == (2, result[0].numel())
         else:
@@ -85,6 +89,10 @@ def test_capabilities_keep_their_promises(name: str, changes: dict[str, Any]) ->
             assert result.abs().max() <= 1, f"{what} leaves [-1, 1]"
         assert result.isfinite().all()
         assert result.dtype == torch.float32
+    if isinstance(model, Completes):
+        known = upper_half()
+        pixels = images().batch(torch.tensor([0, 1])).image
+        assert torch.equal(found["complete"] * known, pixels * known), "known pixels were changed"
     if isinstance(model, Encodes):
         torch.manual_seed(2)
         again = model.encode(images().batch(torch.tensor([0, 1])).image)

@@ -12,7 +12,20 @@ import pytest
 import torch
 
 from isthmus import core
-from isthmus.core import Autoencodes, Decodes, Encodes, Model, Samples, Scores, Spec, Translates
+from isthmus.core import (
+    Autoencodes,
+    Bounds,
+    Classifies,
+    Completes,
+    Decodes,
+    Encodes,
+    Model,
+    Samples,
+    Scores,
+    Spec,
+    Swaps,
+    Translates,
+)
 from isthmus.core.capabilities import Capability
 from isthmus.data.images import Images
 from isthmus.data.stream import Stream, by_class
@@ -122,6 +135,19 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
             found["decode"] = model.decode(torch.randn(2, size))
         if isinstance(model, Translates):
             found |= {f"translate to {to}": model.translate(batch.image, to) for to in ("a", "b")}
+        if isinstance(model, Swaps):
+            found["swap"] = model.decode(model.swap(model.encode(batch.image, batch.label), batch.label.flip(0)))
+        if isinstance(model, Classifies):
+            found["classify"] = model.classify(batch.image)
+        if isinstance(model, Completes):
+            found["complete"] = model.complete(batch.image, upper_half())
         if isinstance(model, Scores):
             found["log_prob"] = model.log_prob(batch.image)
+        if isinstance(model, Bounds):
+            found["log_weight"] = model.log_weight(batch.image, 3)
     return found
+
+
+def upper_half() -> torch.Tensor:
+    """bool [height, width], true in the upper half of the tiny images."""
+    return (torch.arange(SPEC.height) < SPEC.height // 2)[:, None].expand(SPEC.height, SPEC.width)

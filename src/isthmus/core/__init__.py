@@ -1,13 +1,29 @@
 """The contract between a model, the trainer that plays its turns, and the tools that use it."""
 
-from isthmus.core.capabilities import Autoencodes, Bridges, Decodes, Encodes, Samples, Scores, Translates
+from isthmus.core.capabilities import (
+    Autoencodes,
+    Bounds,
+    Bridges,
+    Classifies,
+    Completes,
+    Decodes,
+    Encodes,
+    Samples,
+    Scores,
+    Swaps,
+    Translates,
+)
 from isthmus.core.model import Model, Player, Turn
 from isthmus.core.spec import Batch, Domain, Spec
+from isthmus.core.steps import steps
 
 __all__ = [
     "Autoencodes",
     "Batch",
+    "Bounds",
     "Bridges",
+    "Classifies",
+    "Completes",
     "Decodes",
     "Domain",
     "Encodes",
@@ -16,6 +32,8 @@ __all__ = [
     "Samples",
     "Scores",
     "Spec",
+    "Swaps",
     "Translates",
     "Turn",
+    "steps",
 ]

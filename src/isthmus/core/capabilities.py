@@ -34,8 +34,11 @@ class Samples(Capability):
     """Draws new images."""
 
     @abstractmethod
-    def sample(self, n: int, label: Tensor | None = None) -> Tensor:
-        """Draw `n` images [n, channels, height, width], of the classes `label` [n] where the model knows classes."""
+    def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """Draw `n` images [n, channels, height, width], of the classes `label` [n] where the model knows classes.
+
+        `temperature` scales the spread of what is drawn: 1 is the model's distribution, 0 its most typical images.
+        """
 
 
 class Encodes(Capability):
@@ -61,6 +64,37 @@ class Decodes(Capability):
 
 class Autoencodes(Encodes, Decodes):
     """Encodes and decodes with the same codes, so that `decode(encode(x))` is a reconstruction of x."""
+
+
+class Classifies(Capability):
+    """Tells the class of images."""
+
+    @abstractmethod
+    def classify(self, image: Tensor) -> Tensor:
+        """Log-probabilities of the classes [batch, classes]."""
+
+
+class Swaps(Autoencodes):
+    """Autoencodes with a code of two parts, the class and all else, each of which can change without the other."""
+
+    @abstractmethod
+    def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images to codes [batch, latent], given their classes [batch]; without, the model tells them itself."""
+
+    @abstractmethod
+    def swap(self, code: Tensor, label: Tensor) -> Tensor:
+        """The codes [batch, latent] with the classes `label` [batch] in place of theirs, and all else as it was."""
+
+
+class Completes(Capability):
+    """Draws the missing part of an image."""
+
+    @abstractmethod
+    def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
+        """Images like `image` where `known`, bool [height, width], is true, and drawn to go with that elsewhere.
+
+        Raises ConfigError if the model cannot start from what is known.
+        """
 
 
 class Translates(Capability):
@@ -94,6 +128,19 @@ class Bridges(Translates):
 class Scores(Capability):
     """Gives images a likelihood."""
 
+    @property
+    @abstractmethod
+    def levels(self) -> int:
+        """How many values a pixel has in what `log_prob` is the probability of; 0 if it is a density over [-1, 1]."""
+
     @abstractmethod
     def log_prob(self, image: Tensor) -> Tensor:
         """log p(image) in nats [batch], or the lower bound of it that the model has."""
+
+
+class Bounds(Scores):
+    """Bounds the likelihood through a posterior of codes."""
+
+    @abstractmethod
+    def log_weight(self, image: Tensor, samples: int) -> Tensor:
+        """log p(x, z) - log q(z | x) in nats [samples, batch], each with its own draw z of the posterior q."""

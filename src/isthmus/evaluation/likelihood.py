@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+from isthmus.core import Bounds
 from isthmus.data.cache import Array
 from isthmus.errors import ConfigError
 from isthmus.evaluation.inputs import Features, pair
@@ -19,19 +19,6 @@ from isthmus.evaluation.manifold import squared_distances
 
 GREY_LEVEL = 2 / 255  # width of a grey level where images are in [-1, 1]
 BLOCK = 500
-
-
-@runtime_checkable
-class Posterior(Protocol):
-    """A model with a Gaussian posterior of a code whose prior is N(0, I)."""
-
-    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | image), each [batch, latent]."""
-        ...
-
-    def log_likelihood(self, image: Tensor, z: Tensor) -> Tensor:
-        """log p(image | z) in nats [batch]."""
-        ...
 
 
 def bits_per_dimension(nats: float, dims: int, level: float | None = None) -> float:
@@ -44,7 +31,7 @@ def bits_per_dimension(nats: float, dims: int, level: float | None = None) -> fl
 
 
 @torch.no_grad()
-def importance_weighted(model: Posterior, images: Tensor, samples: int = 100) -> Tensor:
+def importance_weighted(model: Bounds, images: Tensor, samples: int = 100) -> Tensor:
     """log 1/K sum_k p(x, z_k) / q(z_k | x), z_k from q(z | x) (Burda et al., 2016, arXiv:1509.00519), in nats [n].
 
     A lower bound of log p(x) that grows with `samples`, K; for K = 1 it is the evidence lower bound. Draws from torch's
@@ -56,20 +43,11 @@ def importance_weighted(model: Posterior, images: Tensor, samples: int = 100) ->
     return torch.cat([weighted(model, part, samples) for part in images.split(step)])
 
 
-def weighted(model: Posterior, image: Tensor, samples: int) -> Tensor:
+def weighted(model: Bounds, image: Tensor, samples: int) -> Tensor:
     """The bound of a few images, with at most BLOCK codes decoded at once."""
-    mu, log_variance = (t.double() for t in model.posterior(image))
-    logs = []
-    for k in range(0, samples, BLOCK):
-        draws = min(BLOCK, samples - k)
-        noise = torch.randn(draws, *mu.shape, dtype=mu.dtype, device=mu.device)
-        z = mu + (0.5 * log_variance).exp() * noise
-        # log p(z) - log q(z | x): the constants cancel
-        prior = 0.5 * (noise.square() + log_variance - z.square()).sum(2)
-        copies = image.expand(draws, *image.shape).flatten(0, 1)
-        given = model.log_likelihood(copies, z.flatten(0, 1).to(image.dtype)).view(draws, -1)
-        logs.append(given.double() + prior)
-    return torch.cat(logs).logsumexp(0) - math.log(samples)
+    parts = [min(BLOCK, samples - k) for k in range(0, samples, BLOCK)]
+    logs = torch.cat([model.log_weight(image, draws).double() for draws in parts])
+    return logs.logsumexp(0) - math.log(samples)
 
 
 def parzen(samples: Features, test: Features, sigma: float) -> Estimate:

@@ -31,6 +31,13 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
 
 
+def gaussian_log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(z; 0, 1) - log N(z; mean, exp(log_variance)), summed over the last dimension: [..., dims] -> [...]."""
+    z, mean, log_variance = z.float(), mean.float(), log_variance.float()
+    standard = (z - mean).square() * (-log_variance).exp()
+    return 0.5 * (standard + log_variance - z.square()).sum(-1)
+
+
 def reparameterise(mean: Tensor, log_variance: Tensor) -> Tensor:
     """A sample of N(mean, exp(log_variance)) that gradients pass through (Kingma and Welling, 2014, section 2.4)."""
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)

@@ -14,16 +14,22 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from isthmus.core import Autoencodes, Batch, Model, Player, Samples, Scores, Spec, Turn
+from isthmus.core import Autoencodes, Batch, Bounds, Model, Player, Samples, Spec, Turn
 from isthmus.errors import ConfigError
-from isthmus.losses.likelihood import bernoulli_log_prob, gaussian_kl, gaussian_log_prob, reparameterise
+from isthmus.losses.likelihood import (
+    bernoulli_log_prob,
+    gaussian_kl,
+    gaussian_log_prob,
+    gaussian_log_ratio,
+    reparameterise,
+)
 from isthmus.nn.conv import conv_decoder, conv_encoder
 from isthmus.nn.mlp import mlp
 
 __all__ = ["VAE"]
 
 
-class VAE(Model, Samples, Autoencodes, Scores):
+class VAE(Model, Samples, Autoencodes, Bounds):
     """Variational autoencoder: minimises -E_q(z|x)[log p(x|z)] + beta KL(q(z|x) || N(0, I)) (eq. 7, eq. 10)."""
 
     latent: int = 20  # size of the code z
@@ -81,10 +87,21 @@ class VAE(Model, Samples, Autoencodes, Scores):
         logits = self.decoder(code)
         return 2 * logits.sigmoid() - 1 if self.likelihood == "bernoulli" else logits.tanh()
 
-    def sample(self, n: int, label: Tensor | None = None) -> Tensor:
-        return self.decode(torch.randn(n, self.latent, device=self.device))
+    def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        return self.decode(temperature * torch.randn(n, self.latent, device=self.device))
+
+    @property
+    def levels(self) -> int:
+        return 2 if self.likelihood == "bernoulli" else 0
 
     def log_prob(self, image: Tensor) -> Tensor:
         """The evidence lower bound with one sample of z (eq. 10), in nats [batch]."""
         mean, log_variance = self.posterior(image)
         return self.log_likelihood(image, reparameterise(mean, log_variance)) - gaussian_kl(mean, log_variance)
+
+    def log_weight(self, image: Tensor, samples: int) -> Tensor:
+        mean, log_variance = (statistic.expand(samples, -1, -1) for statistic in self.posterior(image))
+        z = reparameterise(mean, log_variance)
+        copies = image.expand(samples, *image.shape).flatten(0, 1)
+        given = self.log_likelihood(copies, z.flatten(0, 1)).view(samples, -1)
+        return given + gaussian_log_ratio(z, mean, log_variance)

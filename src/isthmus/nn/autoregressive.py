@@ -1,0 +1,63 @@
+"""What all autoregressive models share: values of pixels as classes, and drawing them one after another.
+
+Pixels are in raster order and, at each place, channel by channel. `levels` is the number of values that a pixel has:
+2 for on and off, 256 for bytes. Logits are [batch, levels, channels, height, width].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def to_levels(image: Tensor, levels: int) -> Tensor:
+    """Images in [-1, 1] to the nearest of `levels` values, int64 in [0, levels)."""
+    return ((image.float() + 1) / 2 * (levels - 1)).round().long().clamp(0, levels - 1)
+
+
+def from_levels(value: Tensor, levels: int) -> Tensor:
+    """Values in [0, levels) to images in [-1, 1]."""
+    return 2 * value.float() / (levels - 1) - 1
+
+
+def categorical_log_prob(logits: Tensor, value: Tensor) -> Tensor:
+    """log p(value) in nats [batch], from logits [batch, levels, ...] and values [batch, ...]."""
+    return -F.cross_entropy(logits.float(), value, reduction="none").flatten(1).sum(1)
+
+
+def draw(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+    """The value [...] at which the cumulated probabilities of `logits` [..., levels] exceed `uniform` [...], in [0, 1).
+
+    A function of its arguments, so that two samplers with the same noise can be compared value by value. At temperature
+    0 it is the most probable value.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulated = (logits.float() / temperature).softmax(-1).cumsum(-1)
+    return (cumulated <= uniform[..., None]).sum(-1).clamp_(max=logits.shape[-1] - 1)
+
+
+@torch.no_grad()
+def sample_naively(
+    logits: Callable[[Tensor], Tensor],
+    image: Tensor,
+    known: Tensor,
+    uniform: Tensor,
+    levels: int,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Fill in where `known`, bool [height, width], is false, by evaluating `logits(image)` anew for every value.
+
+    `image` and `uniform` are [batch, channels, height, width]. This is the definition that fast samplers are held to;
+    its cost grows with the square of the number of pixels.
+    """
+    image = torch.where(known, image, 0.0)
+    for row, column in (~known).nonzero().tolist():
+        for channel in range(image.shape[1]):
+            here = logits(image)[:, :, channel, row, column]
+            value = draw(here, uniform[:, channel, row, column], temperature)
+            image[:, channel, row, column] = from_levels(value, levels)
+    return image
