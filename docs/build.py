@@ -4,8 +4,9 @@
     python docs/build.py --check    change nothing; exit with 1 if any is stale
 
 A generated part stands between `<!-- name -->` and `<!-- /name -->`. Results are the files `result.json` that
-`isthmus experiment` writes, kept as docs/results/EXPERIMENT.json. mkdocs loads this file
-too: `on_config` lists the cards in the navigation, so that a new card is named nowhere else.
+`isthmus experiment` writes, kept as docs/results/EXPERIMENT.json; where its `result.png` is kept beside it, the card
+shows it. mkdocs loads this file too: `on_config` lists the cards in the navigation, so that a new card is named nowhere
+else.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def decisive(model: str) -> str:
             f"`{e.name}`",
             e.claim,
             "; ".join(map(str, e.bars)),
-            "; ".join(f"{name} ({settings(values)})" for name, values in e.ablations.items()),
+            "; ".join(f"{name} ({settings(values)})" for name, values in e.ablations.items()) or "within the measure",
         ]
         for e in experiments_of(model)
     ]
@@ -135,11 +136,20 @@ def result(record: Record) -> str:
         for name in record["variants"][FULL]["median"]
     ]
     rows.append(["**meets the bar**", *("yes" if v["meets_bars"] else "no" for v in record["variants"].values())])
-    caption = f"`{record['experiment']}`, {seeds(record)} seeds, {made(record)}: **{verdict(record)}**"
-    return caption + "\n\n" + table(["median (range)", *record["variants"]], rows)
+    name = record["experiment"]
+    caption = f"`{name}`, {seeds(record)} seeds, {made(record)}: **{verdict(record)}**"
+    picture = [f"![What each variant shows, and its figures](../results/{name}.png)"]
+    parts = [
+        caption,
+        *picture * (RESULTS / f"{name}.png").exists(),
+        table(["median (range)", *record["variants"]], rows),
+    ]
+    return "\n\n".join(parts)
 
 
 def with_range(record: Record, variant: str, name: str) -> str:
+    if name not in record["variants"][variant]["median"]:  # not every seed had it
+        return "none"
     values = [run["figures"][name] for run in record["runs"] if run["variant"] == variant]
     middle, ends = number(record["variants"][variant]["median"][name]), (number(min(values)), number(max(values)))
     return middle if ends[0] == ends[1] else f"{middle} ({ends[0]} to {ends[1]})"

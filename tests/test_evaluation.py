@@ -1,7 +1,5 @@
 """The judge and the figures that rest on it, against worlds where the truth is known."""
 
-import json
-
 import pytest
 import torch
 
@@ -10,10 +8,8 @@ from isthmus.data.images import Images
 from isthmus.data.open import open_data
 from isthmus.data.options import DataOptions
 from isthmus.errors import DataError
-from isthmus.evaluation.figures import figures, likelihood, squared_error
 from isthmus.evaluation.judge import Recipe, accuracy, judge
-from isthmus.evaluation.transfer import spread, transfer
-from isthmus.models.autoencoders.vae import VAE
+from isthmus.evaluation.transfer import Spread, transfer
 
 QUICK = Recipe(steps=150, features=8)
 
@@ -158,25 +154,25 @@ def test_spread_is_the_deviation_within_classes_alone():
     torch.manual_seed(0)
     labels = torch.arange(4000) % 2
     images = labels[:, None, None, None] * 10.0 + 0.5 * torch.randn(4000, 1, 3, 3)
-    assert spread(images, labels) == pytest.approx(0.5, rel=0.05)
+    spread, constant = Spread(), Spread()
+    for part in torch.randperm(4000).split(300):
+        spread.update(images[part], labels[part])
+    assert spread.compute() == pytest.approx(0.5, rel=0.05)
+    deviations = [images[labels == label].double().var(0, correction=0).mean().sqrt() for label in (0, 1)]
+    assert spread.compute() == pytest.approx((sum(deviations) / 2).item())
+    constant.update(images[:2], labels[:2])
+    assert constant.over(spread) == 0
+    assert spread.over(constant) is None
 
 
-def test_squared_error_and_likelihood_of_a_model(digits):
+def test_the_error_of_an_accuracy_knows_that_draws_of_one_source_go_together(digits, known):
     _, test = digits
-    model = VAE(latent=3, hidden=8).build(test.spec).eval()
-    image = test.batch(torch.arange(len(test))).image
-    with torch.no_grad():
-        expected = (model.decode(model.encode(image)) - image).square().mean().item()
-    assert squared_error(model, test) == pytest.approx(expected)
-    found = likelihood(model, test, seed=0)
-    assert found["images"] == len(test)
-    assert found == likelihood(model, test, seed=0)
-    assert abs(found["nats"] - likelihood(model, test, seed=1)["nats"]) < 10 * found["standard_error"]
-
-
-def test_figures_of_a_model_are_plain_numbers(digits):
-    train, test = digits
-    model = VAE(latent=3, hidden=8).build(test.spec).eval()
-    found = figures(model, DataOptions(data=("digits:5-9",)), [train], [test])
-    assert set(found) == {"reconstruction", "likelihood"}
-    json.dumps(found)
+    matches = torch.eye(5, dtype=torch.bool)
+    matches[0, 0] = False  # one class in five is always wrong, the same for each draw
+    matches[0, 1] = True
+    once, often = (
+        transfer(Table(test, grey_class), sources(), test, to="b", matches=matches, judge=known, draws=draws)
+        for draws in (1, 8)
+    )
+    assert often.images == 8 * once.images
+    assert often.error == pytest.approx(once.error, rel=0.15)

@@ -1,11 +1,17 @@
 """Experiments: bars, verdicts, and records that are made once."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
+from isthmus.apps.cli import main
 from isthmus.data.options import DataOptions
 from isthmus.errors import ConfigError
+from isthmus.evaluation.measures import measures
+from isthmus.experiments import run
 from isthmus.experiments.experiment import Bar, Experiment, Training, experiments, find
 from isthmus.experiments.run import perform, summary
 from isthmus.models.catalog import catalog
@@ -42,9 +48,16 @@ def test_every_experiment_names_models_options_and_data_that_exist():
     assert experiments()
     for experiment in experiments().values():
         assert experiment.bars
-        assert experiment.ablations, "a bar without its failing ablation proves nothing"
+        assert experiment.ablations or experiment.measure, "a bar without its failing ablation proves nothing"
         for ablation in experiment.ablations.values():
             check(experiment.training, ablation)
+
+
+def test_every_bar_is_of_a_group_that_is_measured():
+    for experiment in experiments().values():
+        known = measures(len(experiment.training.data["data"]))
+        if experiment.measure is None:  # which may have groups of any name
+            assert experiment.measured <= known.keys(), experiment.name
 
 
 def test_every_model_that_is_trained_has_an_experiment():
@@ -57,13 +70,25 @@ def test_unknown_names_are_refused():
         find("bridge-digit")
 
 
+def probe(model, train, test, seed):
+    """A measure of its own, with the control that must fail."""
+    assert not model.training
+    assert not torch.is_grad_enabled()
+    sizes = {"train": len(train[0]), "test": len(test[0]), "seed": seed, "drawn": torch.rand(()).item()}
+    return {"probe": {**sizes, "code": model.latent, "words": "not a number", "nothing": None}}
+
+
+TRAINING = Training("vae", {"data": ("digits:0-1",)}, {"latent": 2, "hidden": 8}, {"steps": 30})
 TINY = Experiment(
     "tiny",
     "a few steps",
-    Training("vae", {"data": ("digits:0-1",)}, {"latent": 2, "hidden": 8}, {"steps": 30}),
-    (Bar("reconstruction/mean_squared_error", at_most=10.0),),
+    TRAINING,
+    (Bar("reconstruction/mean_squared_error", at_most=10.0), Bar("probe/code", at_least=1)),
     {"wild": {"lr": 1e-9}},
+    measure=probe,
+    images=20,
 )
+FINE = Experiment("fine", "that must pass", TRAINING, (Bar("probe/code", at_most=3),), measure=probe)
 
 
 def test_an_experiment_is_performed_once_and_its_record_says_how(tmp_path, monkeypatch):
@@ -80,17 +105,78 @@ def test_an_experiment_is_performed_once_and_its_record_says_how(tmp_path, monke
     ]
     assert {"commit", "machine", "torch", "date"} <= record["runs"][0]["made_with"].keys()
     assert record["runs"][0]["figures"] != record["runs"][2]["figures"]
-    monkeypatch.setattr("isthmus.experiments.run.measure", None)  # nothing may be measured again
+    stamp = (tmp_path / "full-0.json").stat().st_mtime_ns
+    monkeypatch.setattr("isthmus.experiments.run.measured", None)  # nothing may be measured again
     assert perform(TINY, range(2), tmp_path) == record
+    assert (tmp_path / "full-0.json").stat().st_mtime_ns == stamp
+
+
+def test_a_stopped_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole, done = run.measured, []
+
+    def stopping(experiment, ablated, *rest):
+        if ablated and not done:
+            done.append("stopped")
+            raise KeyboardInterrupt
+        return whole(experiment, ablated, *rest)
+
+    monkeypatch.setattr(run, "measured", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        perform(TINY, range(1), tmp_path)
+    stamp = (tmp_path / "full-0.json").stat().st_mtime_ns
+    assert not (tmp_path / "result.json").exists()
+    assert set(perform(TINY, range(1), tmp_path)["variants"]) == {"full", "wild"}
+    assert (tmp_path / "full-0.json").stat().st_mtime_ns == stamp
+
+
+def test_an_experiment_measures_what_it_wants_and_nothing_else(tmp_path, monkeypatch):
+    figures = perform(TINY, range(1), tmp_path / "tiny")["runs"][0]["figures"]
+    assert {name.partition("/")[0] for name in figures} == {"probe", "reconstruction"}
+    assert (figures["probe/seed"], figures["probe/code"]) == (0, 2)
+    assert {"probe/words", "probe/nothing"}.isdisjoint(figures)
+    torch.manual_seed(0)
+    assert figures["probe/drawn"] == torch.rand(()).item()
+    monkeypatch.setattr(run, "figures", None)  # no capability is asked for
+    record = perform(FINE, range(1), tmp_path / "fine")
+    assert record["passed"]
+    assert record["variants"].keys() == {"full"}
+
+
+def test_the_result_is_a_picture_too(tmp_path):
+    perform(TINY, range(1), tmp_path)
+    for name in ("full-0", "wild-0", "result"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert min(picture.size) > 50
+            assert len(picture.convert("L").getcolors()) > 5
+    assert (tmp_path / "result.png").stat().st_size < 60_000
+
+
+def test_the_command_lists_performs_all_and_tells_the_verdict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("isthmus.experiments.experiment.experiments", lambda: {"tiny": TINY, "fine": FINE})
+    assert main(["experiment", "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["tiny", "fine"]
+    assert not [*tmp_path.iterdir()]
+    assert main(["experiment", "fine", "--seeds", "1"]) == 0
+    assert "pass" in capsys.readouterr().out
+    assert main(["experiment", "--all", "--seeds", "1", "--threads", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL" in shown
+    assert "experiments/tiny/result.png" in shown
+    assert {path.name for path in Path("experiments").iterdir()} == {"fine", "tiny"}
 
 
 def test_verdicts_are_of_medians():
     def row(variant, seed, error):
-        return {"variant": variant, "seed": seed, "figures": {"reconstruction/mean_squared_error": error}}
+        return {
+            "variant": variant,
+            "seed": seed,
+            "figures": {"reconstruction/mean_squared_error": error, "probe/code": 2},
+        }
 
     rows = [row("full", s, e) for s, e in enumerate((1, 11, 2))] + [
         row("wild", s, e) for s, e in enumerate((1, 12, 20))
     ]
     record = summary(TINY, rows)
-    assert record["variants"]["full"]["median"] == {"reconstruction/mean_squared_error": 2}
+    assert record["variants"]["full"]["median"] == {"reconstruction/mean_squared_error": 2, "probe/code": 2}
     assert record["passed"]

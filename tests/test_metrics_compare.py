@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,19 @@ from isthmus.data.images import Images, to_bytes
 from isthmus.data.open import open_data
 from isthmus.data.options import DataOptions
 from isthmus.errors import ConfigError, DataError
+from isthmus.evaluation import (
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    Moments,
+    PrecisionRecall,
+    Statistics,
+    frechet_distance,
+    kernel_estimate,
+    precision_recall,
+)
 from isthmus.evaluation.backbones import InceptionFeatures, TimmFeatures, TorchvisionFeatures
-from isthmus.evaluation.compare import compare
+from isthmus.evaluation.compare import compare, compare_with_statistics
 from isthmus.evaluation.features import AutoencoderFeatures, JudgeFeatures, extract, features_of, shrunk
 from isthmus.evaluation.judge import Recipe
 
@@ -79,7 +91,8 @@ def test_large_images_are_made_smaller_with_antialiasing():
 
 
 @pytest.mark.parametrize(
-    "kind", [lambda x: JudgeFeatures.learnt(x, Recipe(steps=5, features=4)), lambda x: AutoencoderFeatures(x, steps=5)]
+    "kind",
+    [lambda x: JudgeFeatures.learnt(x, Recipe(steps=5, features=4)), lambda x: AutoencoderFeatures.learnt(x, steps=5)],
 )
 def test_learnt_extractors_are_kept_and_known_by_their_weights(kind, monkeypatch, tmp_path):
     monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path))
@@ -90,7 +103,7 @@ def test_learnt_extractors_are_kept_and_known_by_their_weights(kind, monkeypatch
     assert torch.equal(torch.get_rng_state(), state)
     assert first.weights == again.weights != other.weights
     assert "set 0" in first.name
-    assert first.resizer == "antialiased bilinear to 32 pixels"
+    assert first.resizer.endswith("to 32 pixels")
     np.testing.assert_array_equal(extract(first, data), extract(again, data))
 
 
@@ -174,6 +187,45 @@ def test_a_comparison_tells_figures_and_how_they_were_made():
     assert json.loads(json.dumps(found.to_dict()))["a"] == "set 0"
 
 
+def test_metrics_gather_batches_of_any_size():
+    real, fake, extractor = images(80), images(70, seed=1), Means()
+    x, y = extract(extractor, real), extract(extractor, fake)
+    floats = fake.batch(torch.arange(70)).image
+    expected = {
+        FrechetDistance: pytest.approx(frechet_distance(x, y), rel=1e-6),
+        KernelDistance: pytest.approx(kernel_estimate(x, y), rel=1e-4),
+        PrecisionRecall: precision_recall(real=x, fake=y),
+    }
+    for metric, value in expected.items():
+        gathered = metric(extractor)
+        gathered.update(real.pixels[:9] // 3, real=True)
+        gathered.reset()
+        for parts, is_real in ((real.pixels.split(7), True), (floats.split(31), False)):
+            for part in parts:
+                gathered.update(part, real=is_real)
+        assert gathered.compute() == value
+    gathered = FrechetDistance(extractor)
+    gathered.update(real.pixels, real=True)
+    with pytest.raises(DataError, match="update"):
+        gathered.compute()
+    only_real = KernelDistance(extractor)
+    only_real.update(real.pixels, real=True)
+    with pytest.raises(DataError, match="no generated images"):
+        only_real.compute()
+
+
+def test_the_score_gathers_answers(monkeypatch, tmp_path):
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path))
+    data = images()
+    eye = JudgeFeatures.learnt(data, Recipe(steps=30, features=4))
+    gathered = InceptionScore(eye, splits=1)
+    for part in data.pixels.split(17):
+        gathered.update(part, real=False)
+    assert 1.8 < gathered.compute().value <= 2  # two classes, equally many of each, told apart
+    with pytest.raises(ConfigError, match="take a judge"):
+        InceptionScore(Means()).compute()
+
+
 def test_genuine_inception_features_are_called_by_their_names():
     extractor = Means()
     extractor.genuine = True
@@ -240,6 +292,92 @@ def test_grey_and_colour_are_compared_in_colour(folders, capsys):
     ]
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["results"]
+
+
+def figures_of(arguments, capsys):
+    assert main(["compare", *map(str, arguments), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    return {result["metric"]: result for result in report["results"]} | {"notes": report["notes"]}
+
+
+@pytest.mark.parametrize("features", ["judge", "autoencoder"])
+def test_statistics_stand_in_the_place_of_images(folders, features, tmp_path, capsys, monkeypatch):
+    real, same, file = folders / "real", folders / "same", tmp_path / "real.npz"
+    assert main(["compare", str(real), "--save-statistics", str(file), "--features", features]) == 0
+    assert "60 images" in capsys.readouterr().out
+    expected = figures_of([real, same, "--features", features], capsys)["Fréchet distance"]
+    monkeypatch.setenv("ISTHMUS_CACHE", str(tmp_path / "elsewhere"))  # on a machine that has never seen the images
+    found = figures_of([file, same], capsys)
+    assert found["Fréchet distance"]["value"] == pytest.approx(expected["value"], rel=1e-6)
+    made, theirs = (dict(x["provenance"]) for x in (found["Fréchet distance"], expected))
+    assert made == theirs
+    assert "precision" not in found
+    assert not found["notes"]
+    assert main(["compare", str(file), str(folders / "large")]) == 0  # brought to the size of the others
+    shown = capsys.readouterr().out
+    assert "60 images" in shown
+    assert f"{features} of folder:" in shown
+    assert "neighbours" not in shown
+    assert np.load(file)["mu"].shape == (Moments.load(file).mean.shape)
+
+
+def test_statistics_of_another_extractor_are_refused(tmp_path):
+    a, b, extractor = images(80), images(70, seed=1), Means()
+    statistics = Statistics.of(a, extractor)
+    exact = compare(a, b, extractor).results[0]
+    found = compare_with_statistics(statistics, b, extractor).results[0]
+    assert (found.value, found.provenance) == (pytest.approx(exact.value), exact.provenance)
+    for name in ("name", "weights", "resizer"):
+        other = Means()
+        setattr(other, name, "other")
+        with pytest.raises(ConfigError, match=r"projections \(weights 0, resized: none\), and here .* other"):
+            compare_with_statistics(statistics, b, other)
+    with pytest.raises(DataError, match="8x8"):
+        compare_with_statistics(statistics, images(side=8), extractor)
+    statistics.save(tmp_path / "large.npz")  # an extractor that is not ours does not go into the file
+    again = Statistics.load(tmp_path / "large.npz")
+    assert again.extractor is None
+    assert again.spec == a.spec
+    assert compare_with_statistics(again, b, extractor).results[0].value == pytest.approx(exact.value)
+
+
+def test_statistics_of_pytorch_fid_are_taken_at_their_word(tmp_path):
+    a, b, extractor = images(80), images(70, seed=1), Means()
+    features = extract(extractor, a)
+    np.savez(tmp_path / "theirs.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
+    found = compare_with_statistics(Statistics.load(tmp_path / "theirs.npz"), b, extractor)
+    assert found.results[0].value == pytest.approx(compare(a, b, extractor).results[0].value, rel=1e-4)
+    assert any("does not say" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["real.npz"], "what to compare"),
+        (["real"], "isthmus compare A B"),
+        (["real", "--save-statistics", "real.txt"], "ends in .npz"),
+        (["real", "--save-statistics", "real.npz"], "exists"),
+        (["real.npz", "same", "--save-statistics", "new.npz"], "those of images"),
+        (["missing.npz", "same"], "no statistics"),
+        (["torn.npz", "same"], "cannot be read"),
+        (["real.npz", "same", "--features", "judge"], "not there"),
+        (["theirs.npz", "same"], "does not name"),
+    ],
+)
+def test_mistakes_with_statistics_are_one_clear_sentence(folders, tmp_path, arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("real", "same"):
+        Path(name).symlink_to(folders / name)
+    if any(".npz" in argument for argument in arguments):
+        eye = AutoencoderFeatures.learnt(images(), steps=5)
+        statistics = Statistics.of(images(), eye)
+        statistics.save(Path("real.npz"))
+        Moments.of(np.zeros((3, 2))).save("theirs.npz")
+        statistics.moments.save("torn.npz", learnt=json.dumps({"spec": {"classes": []}, "judge": None}))
+    assert main(["compare", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Evaluation: metrics of features and of images, the judge, and what is measured with it."""
 
+from isthmus.evaluation.agreement import krippendorff_alpha, over_raters
 from isthmus.evaluation.classification import (
     augmentation_gain,
     classification_accuracy_score,
@@ -17,15 +18,22 @@ from isthmus.evaluation.provenance import Provenance, Result
 from isthmus.evaluation.scores import inception_score, mode_score
 from isthmus.evaluation.segmentation import fcn_score, fcn_scores, segmenter
 from isthmus.evaluation.sliced import pyramid_distances, sliced_wasserstein
+from isthmus.evaluation.statistics import Statistics
+from isthmus.evaluation.streaming import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
 from isthmus.evaluation.structure import ms_ssim, ms_ssim_diversity, psnr, ssim
 
 __all__ = [
     "Estimate",
+    "FrechetDistance",
+    "InceptionScore",
+    "KernelDistance",
     "Lpips",
     "Moments",
+    "PrecisionRecall",
     "Provenance",
     "Result",
     "Running",
+    "Statistics",
     "augmentation_gain",
     "bits_per_dimension",
     "bootstrap",
@@ -43,10 +51,12 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_subsets",
     "kernel_estimate",
+    "krippendorff_alpha",
     "mode_score",
     "ms_ssim",
     "ms_ssim_diversity",
     "nearest_neighbour_accuracy",
+    "over_raters",
     "pairwise_diversity",
     "parzen",
     "parzen_sigma",

@@ -81,7 +81,7 @@ class InceptionFeatures:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError:
             raise ConfigError(
-                "Inception features need the package torch-fidelity: pip install 'isthmus[inception]'"
+                "Inception features need the package torch-fidelity: pip install torch-fidelity"
             ) from None
         file = weight_file(INCEPTION_FILE, weights, "91 MB", "release v0.2.0 of toshas/torch-fidelity")
         self.weights = file_hash(file)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isthmus.core import Spec
 from isthmus.data.cache import Array, digest, remember_arrays
 from isthmus.data.images import Images, to_bytes, to_unit
 from isthmus.errors import DataError
@@ -24,7 +25,7 @@ from isthmus.training.log import Bar
 
 PART = 250  # images through an extractor at once
 SIDE = 32  # pixels: what small extractors see of large images
-CODE = 64  # dims of the autoencoder's features
+CODE, WIDTH = 64, 16  # dims of the autoencoder's features, channels of its first layer
 
 
 class Extractor(Protocol):
@@ -95,44 +96,38 @@ def weights_hash(network: nn.Module) -> str:
     return stamp.hexdigest()[:12]
 
 
-def shrunk(pixels: Tensor, side: int = SIDE) -> Tensor:
-    """Images uint8 [batch, channels, H, W], made smaller with antialiasing until no side exceeds `side`."""
-    height, width = pixels.shape[2:]
-    if max(height, width) <= side:
+def shrunk(pixels: Tensor) -> Tensor:
+    """Images uint8 [batch, channels, H, W], made smaller with antialiasing until no side exceeds 32."""
+    size = shrunk_size(*pixels.shape[2:])
+    if size == pixels.shape[2:]:
         return pixels
-    size = [max(1, round(s * side / max(height, width))) for s in (height, width)]
     small = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True)
     return small.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def small(images: Images) -> Images:
-    """A data set in the size that small extractors see."""
-    pixels = torch.cat([shrunk(part) for part in parts(images)])
-    return replace(
-        images, store=pixels, rows=None, spec=replace(images.spec, height=pixels.shape[2], width=pixels.shape[3])
-    )
-
-
-def resizer(images: Images, side: int = SIDE) -> str:
-    _, height, width = images.spec.shape
-    return "none" if max(height, width) <= side else f"antialiased bilinear to {side} pixels"
+def shrunk_size(height: int, width: int) -> tuple[int, int]:
+    """The size of these images once they are made smaller."""
+    shrink = min(1.0, SIDE / max(height, width))
+    return max(1, round(shrink * height)), max(1, round(shrink * width))
 
 
 class JudgeFeatures:
     """The penultimate layer of a judge: what tells the classes of one data set apart. 128 dims."""
 
-    def __init__(self, network: Judge, resizer: str = "none") -> None:
-        self.network, self.resizer = network, resizer
-        self.name, self.weights = f"judge of {network.spec.name}", weights_hash(network)
+    def __init__(self, network: Judge) -> None:
+        side = max(network.size)
+        whole = (network.spec.height, network.spec.width) == network.size
+        self.network, self.spec = network, network.spec
+        self.resizer = "none" if whole else f"averaged to {side} pixels"
+        self.name, self.weights = f"judge of {self.spec.name}", weights_hash(network)
 
     @classmethod
     def learnt(cls, images: Images, recipe: Recipe | None = None) -> JudgeFeatures:
-        """Trained on `images`, which have classes, at no more than 32 pixels; kept in the cache."""
-        seen = small(images)
-        return cls(judge(seen, seen.take(torch.arange(min(1000, len(seen)))), recipe), resizer(images))
+        """Trained on `images`, which have classes; kept in the cache."""
+        return cls(judge(images, images.take(torch.arange(min(1000, len(images)))), recipe))
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return self.network.features(to_unit(shrunk(pixels)))
+        return self.network.features(to_unit(pixels))
 
     def answers(self, features: Tensor) -> Tensor:
         return self.network.head(features)
@@ -141,24 +136,39 @@ class JudgeFeatures:
 class AutoencoderFeatures:
     """The code of a small autoencoder: what it takes to redraw images of one data set. 64 dims; needs no classes."""
 
-    def __init__(self, images: Images, steps: int = 400, seed: int = 0) -> None:
-        self.name, self.resizer = f"autoencoder of {images.spec.name}", resizer(images)
-        seen = small(images)
+    def __init__(self, network: nn.Module, spec: Spec) -> None:
+        self.network, self.spec = network.eval(), spec
+        whole = shrunk_size(spec.height, spec.width) == (spec.height, spec.width)
+        self.resizer = "none" if whole else f"antialiased bilinear to {SIDE} pixels"
+        self.name, self.weights = f"autoencoder of {spec.name}", weights_hash(network)
+
+    @classmethod
+    def learnt(cls, images: Images, steps: int = 400, seed: int = 0) -> AutoencoderFeatures:
+        """Trained on `images`; kept in the cache."""
+        height, width = shrunk_size(images.spec.height, images.spec.width)
+        pixels = torch.cat([shrunk(part) for part in parts(images)])
+        seen = replace(images, store=pixels, rows=None, spec=replace(images.spec, height=height, width=width))
         key = digest("autoencoder", steps, seed, seen.spec.shape, pixels_hash(seen))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = conv_encoder(*seen.spec.shape, CODE, 16)
-            state = remember_arrays(key, lambda: taught(encoder, seen, steps))
-        encoder.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-        self.encoder, self.weights = encoder.eval(), weights_hash(encoder)
+            network = encoder(images.spec)
+            state = remember_arrays(key, lambda: taught(network, seen, steps))
+        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+        return cls(network, images.spec)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return self.encoder(to_unit(shrunk(pixels)))
+        return self.network(to_unit(shrunk(pixels)))
 
 
+def encoder(spec: Spec) -> nn.Module:
+    """The untrained network of an autoencoder's features."""
+    return conv_encoder(spec.channels, *shrunk_size(spec.height, spec.width), CODE, WIDTH)
+
+
+@torch.enable_grad()
 def taught(encoder: nn.Module, images: Images, steps: int) -> dict[str, Array]:
     """Train with a decoder on the mean squared error; the encoder's weights."""
-    decoder = conv_decoder(CODE, *images.spec.shape, 16)
+    decoder = conv_decoder(CODE, *images.spec.shape, WIDTH)
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     with Bar(f"autoencoder of {images.spec.name}", steps, 0) as bar:

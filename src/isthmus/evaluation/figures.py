@@ -2,90 +2,65 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from isthmus.core import Autoencodes, Model, Scores, Translates
-from isthmus.core.operations import reconstruct
+from isthmus.core import Model
 from isthmus.data.images import Images
 from isthmus.data.open import class_rule
 from isthmus.data.options import DataOptions
-from isthmus.errors import CapabilityError
-from isthmus.evaluation.judge import judge
-from isthmus.evaluation.transfer import in_parts, transfer
+from isthmus.errors import CapabilityError, ConfigError
+from isthmus.evaluation.measures import Subject, measures
+from isthmus.evaluation.reference import Reference
+from isthmus.training.draws import drawing
+from isthmus.training.validation import evaluating
 
 
+@torch.no_grad()
 def figures(
     model: Model,
     data: DataOptions,
     train: Sequence[Images],
     test: Sequence[Images],
     *,
+    groups: Collection[str] = (),
+    images: int = 2000,
     draws: int = 4,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Groups of figures by name, measured on `test`; `train` is what judges learn from.
+    """Groups of figures by name, each with `standard_errors` and `provenance`: these `groups`, or all that apply.
 
-    Raises CapabilityError if there is nothing that can be measured.
+    Measured on at most `images` images of `test`, and as many that the model draws; `train` is what judges and
+    extractors learn from. Raises ConfigError for a group that does not exist, CapabilityError for one that the model
+    does not allow, or if none applies.
     """
-    found: dict[str, dict[str, Any]] = {}
-    rule = class_rule(data, test)
-    if isinstance(model, Translates) and rule is not None:
-        found |= transfers(model, rule, train, test, draws, seed)
-    if isinstance(model, Autoencodes):
-        found["reconstruction"] = {"mean_squared_error": squared_error(model, test[0])}
-    if isinstance(model, Scores):
-        found["likelihood"] = likelihood(model, test[0], seed)
-    if not found:
-        raise CapabilityError(
-            "nothing can be measured yet: the model was trained without --pair, so no class is expected"
-        )
-    return found
+    known = measures(len(test))
+    if unknown := sorted({*groups} - known.keys()):
+        raise ConfigError(f"there is no group of figures {unknown[0]!r}; there are {', '.join(known)}")
+    if images < 1 or draws < 1:
+        raise ConfigError(f"figures take 1 image and 1 draw or more, got {images} and {draws}")
+    domains = [Reference(*sets, images, seed) for sets in zip(train, test, strict=True)]
+    subject = Subject(model, data, domains, allowed(class_rule(data, test), test), draws, seed)
+    found = {}
+    with evaluating(model):
+        for name, measure in known.items():
+            if not groups or name in groups:
+                with drawing(seed, model.device):  # so that a figure does not depend on which others are taken
+                    found[name] = measure(subject)
+    if missing := sorted(name for name in groups if found[name] is None):
+        raise CapabilityError(f"this model and its data have no figures of {missing[0]}")
+    if not any(found.values()):
+        raise CapabilityError("nothing can be measured: the model has no capability that these data put to the test")
+    return {name: group.to_dict() for name, group in found.items() if group}
 
 
-def transfers(
-    model: Translates, rule: dict[int, int], train: Sequence[Images], test: Sequence[Images], draws: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Both directions of a translator, each with the judge of its target domain."""
-    matches = torch.zeros(len(test[0].spec.classes), len(test[1].spec.classes), dtype=torch.bool)
-    for source, target in rule.items():
-        matches[source, target] = True
-    directions = {"a_to_b": (0, 1, "b", matches), "b_to_a": (1, 0, "a", matches.T)}
-    return {
-        name: asdict(
-            transfer(
-                model,
-                test[source],
-                test[target],
-                to=to,
-                matches=table,
-                judge=judge(train[target], test[target]),
-                draws=draws,
-                seed=seed,
-            )
-        )
-        for name, (source, target, to, table) in directions.items()
-    }
-
-
-@torch.no_grad()
-def squared_error(model: Autoencodes, data: Images) -> float:
-    """Mean squared error of reconstructions, for each pixel in [-1, 1]."""
-    image = data.batch(torch.arange(len(data))).image
-    return (in_parts(lambda part: reconstruct(model, part), image) - image).square().mean().item()
-
-
-@torch.no_grad()
-def likelihood(model: Scores, data: Images, seed: int) -> dict[str, Any]:
-    """Mean log-likelihood of the test images (or its bound), in nats for each image, with its standard error."""
-    torch.manual_seed(seed)
-    nats = in_parts(model.log_prob, data.batch(torch.arange(len(data))).image).double()
-    return {
-        "nats": nats.mean().item(),
-        "standard_error": nats.std().item() / math.sqrt(len(nats)),
-        "images": len(nats),
-    }
+def allowed(rule: Mapping[int, int] | None, domains: Sequence[Images]) -> Tensor | None:
+    """The rule as a table, bool [classes of the first domain, classes of the second]."""
+    if rule is None:
+        return None
+    table = torch.zeros(*(len(domain.spec.classes) for domain in domains), dtype=torch.bool)
+    table[[*rule.keys()], [*rule.values()]] = True
+    return table

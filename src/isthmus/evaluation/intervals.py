@@ -31,7 +31,8 @@ def mean(values: Array) -> Estimate:
     values = np.asarray(values, np.float64)
     if not len(values):
         raise DataError("there is no mean of no values: add images")
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    with np.errstate(invalid="ignore"):  # what is infinite has no error
+        error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return Estimate(float(values.mean()), float(error))
 
 

@@ -46,7 +46,7 @@ class Judge(nn.Module):
 
     def __init__(self, spec: Spec, features: int) -> None:
         super().__init__()
-        self.spec, self.accuracy = spec, float("nan")
+        self.spec, self.width, self.accuracy = spec, features, float("nan")
         layers: list[nn.Module] = []
         inputs, width = spec.channels, features
         shrink = min(1.0, LARGEST / max(spec.height, spec.width))
@@ -109,6 +109,7 @@ def identity(train: Images, recipe: Recipe) -> str:
     return stamp.hexdigest()[:24]
 
 
+@torch.enable_grad()
 def teach(network: Judge, train: Images, recipe: Recipe) -> None:
     """Cross-entropy, Adam with a one-cycle rate, small random shifts."""
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
@@ -131,4 +132,4 @@ def accuracy(network: Judge, data: Images) -> float:
     """The fraction of real images that the judge gets right."""
     assert data.labels is not None
     seen = [network.classify(data.batch(index).image) for index in torch.split(torch.arange(len(data)), 500)]
-    return (torch.cat(seen) == data.labels).float().mean().item()
+    return (torch.cat(seen) == data.labels).double().mean().item()

@@ -77,7 +77,7 @@ def heads_file(net: str) -> Path:
     """The linear heads that torchmetrics carries. The package is not imported, which would take seconds."""
     package = importlib.util.find_spec("torchmetrics")
     if package is None or package.origin is None:
-        raise ConfigError("LPIPS takes its linear heads from the package torchmetrics: pip install 'isthmus[quality]'")
+        raise ConfigError("LPIPS takes its linear heads from the package torchmetrics: pip install torchmetrics")
     file = Path(package.origin).parent / "functional" / "image" / "lpips_models" / f"{net}.pth"
     if not file.is_file():
         raise ConfigError(f"torchmetrics does not hold LPIPS's heads at {file}: install torchmetrics 1.9 or later")

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from isthmus import __version__
 from isthmus.errors import ConfigError
+from isthmus.evaluation.features import Extractor
+from isthmus.evaluation.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class Provenance:
     """All that moves a figure beside the images themselves."""
 
-    extractor: str  # "judge of mnist", "inception-2015-12-05"
+    extractor: str  # "judge of mnist", "inception-2015-12-05"; "none" where pixels themselves are compared
     weights: str  # first digits of the SHA-256 of the extractor's weights, or of what they were learnt from
     resizer: str  # how images were brought to the extractor's size
     images: tuple[int, ...]  # of each set
     seed: int | None = None  # None where nothing is drawn
     settings: tuple[tuple[str, Any], ...] = ()  # of the metric: neighbours, splits, scales
+
+    @classmethod
+    def of(cls, extractor: Extractor | None, *images: int, seed: int | None = None, **settings: Any) -> Provenance:
+        """That of figures of features, or of the pixels themselves."""
+        seen = (extractor.name, extractor.weights, extractor.resizer) if extractor else ("none", "", "none")
+        return cls(*seen, images, seed, tuple(settings.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self) | {"images": [*self.images], "settings": dict(self.settings), "versions": versions()}
 
     def differences(self, other: Provenance) -> list[str]:
         """In words: "extractor a here, b there"."""
@@ -50,8 +64,27 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
-        made = asdict(self.provenance) | {"settings": dict(self.provenance.settings), "versions": versions()}
+        made = self.provenance.to_dict()
         return {"metric": self.metric, "value": self.value, "standard_error": self.error, "provenance": made}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Figures by name that were made alike; an estimate has its standard error, None is what cannot be told."""
+
+    figures: Mapping[str, float | Estimate | None]
+    provenance: Provenance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON: each figure under its name, beside them `standard_errors` and `provenance`."""
+        values = {name: finite(f.value if isinstance(f, Estimate) else f) for name, f in self.figures.items()}
+        errors = {n: f.error for n, f in self.figures.items() if isinstance(f, Estimate) and math.isfinite(f.error)}
+        return {**values, "standard_errors": errors, "provenance": self.provenance.to_dict()}
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None for what JSON cannot hold."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def versions(*packages: str) -> dict[str, str]:

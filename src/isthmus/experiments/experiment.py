@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.errors import ConfigError
 
+if TYPE_CHECKING:
+    from isthmus.core import Model
+    from isthmus.data.images import Images
+
+MACHINERY = ("experiment", "picture", "run")  # files beside those of experiments
 Figures = Mapping[str, float]
+# Model, training images and test images of each domain, seed -> groups of figures by name: {"leak": {"largest": 0.1}}.
+# It is called with seeded generators, outside of any gradient, and imports torch in its body.
+Measure = Callable[["Model", Sequence["Images"], Sequence["Images"], int], Mapping[str, Figures]]
 
 
 @dataclass(frozen=True)
@@ -51,21 +59,35 @@ class Bar:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One decisive experiment. `ablations` are options of the model that take its mechanism away."""
+    """One decisive experiment.
+
+    Measured are the groups of figures that the bars name, and `groups` beside them: those that
+    `isthmus.evaluation.figures` has, and those of the experiment's own `measure`.
+    """
 
     name: str
     claim: str
     training: Training
     bars: tuple[Bar, ...]
-    ablations: Mapping[str, Mapping[str, Any]]
+    # Options of the model that take its mechanism away. Empty only where `measure` holds the control that must fail.
+    ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    measure: Measure | None = None  # what shows this model's mechanism and no other's
+    groups: tuple[str, ...] = ()  # of figures that stand beside those of the bars
+    images: int = 10_000  # at most, of test images and of draws; fewer for a model that draws slowly
+
+    @property
+    def measured(self) -> set[str]:
+        """Names of all groups of figures that are taken."""
+        named = (name for bar in self.bars for name in (bar.figure, bar.below) if name)
+        return {*self.groups, *(name.partition("/")[0] for name in named)}
 
 
 @cache
 def experiments() -> dict[str, Experiment]:
-    """Every experiment by name, from the files of this folder beside this one and `run`, which needs torch."""
+    """Every experiment by name, from the files of this folder. None of them needs torch to be imported."""
     found = {}
     for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-        if file.stem not in ("experiment", "run"):
+        if file.stem not in MACHINERY:
             module = importlib.import_module(f"{__package__}.{file.stem}")
             found.update({experiment.name: experiment for experiment in module.EXPERIMENTS})
     return found

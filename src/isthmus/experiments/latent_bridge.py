@@ -13,6 +13,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no condition in D": {"conditional": False},
     "no noise pair": {"noise_pair": 0.0},
 }
+WAYS = ("a_to_b", "b_to_a")
 OPTIONS = {"hidden": 256, "layers": 2, "lr": 1e-3, "penalty": 1.0}
 STROKES = {"likelihood": "bernoulli", "latent": 20}
 GREY = {"likelihood": "gaussian", "scale": 0.25, "latent": 10}
@@ -27,7 +28,9 @@ def autoencoder(data: str, seed: int, options: Mapping[str, object] = STROKES, s
 def bridge(name: str, claim: str, a: Training, b: Training, pair: str, bar: Bar, steps: int = 4000) -> Experiment:
     data = {"data": (*a.data["data"], *b.data["data"]), "pair": pair}
     run = {"steps": steps, "batch_size": 128, "average": 0.999}
-    return Experiment(name, claim, Training("latent-bridge", data, OPTIONS, run, {"a": a, "b": b}), (bar,), ABLATIONS)
+    return Experiment(
+        name, claim, Training("latent-bridge", data, OPTIONS, run, {"a": a, "b": b}), (bar,), ABLATIONS, groups=WAYS
+    )
 
 
 DIGITS = {"latent": 16, "hidden": 256, "likelihood": "gaussian", "scale": 0.25}

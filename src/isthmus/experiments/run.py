@@ -17,10 +17,12 @@ import torch
 
 from isthmus import __version__
 from isthmus.core import Model
+from isthmus.data.images import Images
 from isthmus.data.open import open_data
 from isthmus.data.options import DataOptions
 from isthmus.evaluation.figures import figures
 from isthmus.experiments.experiment import Experiment, Training
+from isthmus.experiments.picture import save_picture, save_preview
 from isthmus.models.catalog import find
 from isthmus.training.checkpoint import load_model, write
 from isthmus.training.options import RunOptions
@@ -30,25 +32,27 @@ FULL = "full"  # the variant without ablation
 
 
 def perform(experiment: Experiment, seeds: Sequence[int], folder: Path, threads: int | None = None) -> dict[str, Any]:
-    """All variants with all seeds; what `folder` already holds is not done again. Returns the record."""
-    rows = []
+    """All variants with all seeds; what `folder` already holds is not done again. Writes and returns the record."""
+    rows, previews = [], dict[str, Path]()
     for seed in seeds:
         for variant, ablated in {FULL: {}, **experiment.ablations}.items():
             file = folder / f"{variant.replace(' ', '-')}-{seed}.json"
+            previews.setdefault(variant, file.with_suffix(".png"))
             if not file.exists():
-                row = measure(experiment.training, ablated, seed, folder / "runs", threads)
+                row = measured(experiment, ablated, seed, folder / "runs", threads, file.with_suffix(".png"))
                 write(file, json.dumps({"variant": variant, "seed": seed, **row}, indent=2) + "\n")
             rows.append(json.loads(file.read_text()))
     record = summary(experiment, rows)
     write(folder / "result.json", json.dumps(record, indent=2) + "\n")
+    save_picture(experiment, record, previews, folder / "result.png")
     return record
 
 
-def measure(
-    training: Training, ablated: Mapping[str, Any], seed: int, folder: Path, threads: int | None
+def measured(
+    experiment: Experiment, ablated: Mapping[str, Any], seed: int, folder: Path, threads: int | None, picture: Path
 ) -> dict[str, Any]:
-    """Train one variant with one seed, and take its figures on the test images."""
-    wall = time.monotonic()
+    """Train one variant with one seed, take its figures on the test images, and save a `picture` of what it shows."""
+    wall, training = time.monotonic(), experiment.training
     parts, parts_cpu = {}, 0.0
     for name, part in training.parts.items():
         parts[name], seconds = trained(part, folder / f"{name}-{seed}", seed, threads)
@@ -56,14 +60,29 @@ def measure(
     label = "".join(f"-{name}={value}" for name, value in ablated.items())
     model, cpu = trained(training, folder / f"{training.model}-{seed}{label}", seed, threads, ablated, parts)
     data = DataOptions(**training.data)
-    found = figures(model, data, open_data(data, "train"), open_data(data, "test"), seed=seed)
+    train, test = open_data(data, "train"), open_data(data, "test")
+    save_preview(model, test, picture)
     return {
-        "figures": dict(flattened(found)),
+        "figures": dict(flattened(taken(experiment, model, data, train, test, seed))),
         "training_cpu_seconds": round(cpu, 1),
         "parts_cpu_seconds": round(parts_cpu, 1),
         "wall_seconds": round(time.monotonic() - wall, 1),
         "made_with": environment(),
     }
+
+
+def taken(
+    experiment: Experiment, model: Model, data: DataOptions, train: Sequence[Images], test: Sequence[Images], seed: int
+) -> dict[str, Mapping[str, Any]]:
+    """The figures of a trained model: those of the experiment's own measure, and the groups that it wants beside."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if experiment.measure is not None:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            found |= experiment.measure(model.eval(), train, test, seed)
+    if wanted := experiment.measured - found.keys():
+        found |= figures(model, data, train, test, groups=wanted, images=experiment.images, seed=seed)
+    return found
 
 
 def trained(
@@ -87,9 +106,10 @@ def trained(
 
 
 def flattened(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Every number, as group/name."""
     for group, values in groups.items():
         for name, value in values.items():
-            if value is not None:
+            if isinstance(value, int | float):
                 yield f"{group}/{name}", value
 
 
@@ -98,7 +118,7 @@ def summary(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> dict[s
     variants = {}
     for variant in (FULL, *experiment.ablations):
         mine = [row for row in rows if row["variant"] == variant]
-        names = mine[0]["figures"]
+        names = [name for name in mine[0]["figures"] if all(name in row["figures"] for row in mine)]
         medians = {name: median(row["figures"][name] for row in mine) for name in names}
         met = all(bar.met(medians) for bar in experiment.bars)
         variants[variant] = {"median": medians, "meets_bars": met, "as_expected": met == (variant == FULL)}

@@ -18,5 +18,6 @@ EXPERIMENTS = (
         ),
         bars=(Bar("likelihood/nats", at_least=-108.0),),
         ablations={"mean over pixels": {"beta": 784.0}},
+        groups=("reconstruction",),
     ),
 )
