@@ -1,11 +1,19 @@
-"""One thread, a cache of its own, and the option that writes golden losses."""
+"""One thread, a cache of its own, a browser, and the option that writes golden losses."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,3 +31,17 @@ def one_thread() -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tests leave the user's cache alone, unless ISTHMUS_CACHE names one for them."""
     return Path(os.environ.setdefault("ISTHMUS_CACHE", str(tmp_path_factory.mktemp("cache"))))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, for pages that are opened as files."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium, e.g. of apt-get install chromium")
+    arguments = ["--no-sandbox", "--disable-sync", *QUIET.split()]
+    with playwright.sync_playwright() as engine:
+        started = engine.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()
