@@ -1,4 +1,4 @@
-"""The command line as tests call it: in this process, with short runs on a few digits."""
+"""The command line as tests call it: in this process, with short runs on a few digits, and pictures for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isthmus.apps.cli import main
+from isthmus.data.read import write
 
 SMALL = ["--hidden", "8", "--latent", "2"]
 SHORT = ["--steps", "12", "--batch-size", "8", "--threads", "1", "--accelerator", "cpu"]
@@ -35,3 +37,16 @@ def program(arguments: Sequence[str], cwd: Path, **settings: object) -> subproce
     """`python -m isthmus` in a process of its own."""
     command = [sys.executable, "-m", "isthmus", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, **settings)  # type: ignore[call-overload]
+
+
+def put(name: str, channels: int = 3, size: tuple[int, int] = (30, 40), bits: int = 8) -> Path:
+    """Write a random picture of (height, width) that depends on its name."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(list(name.encode()))
+    write(path, random.integers(0, 2**bits, (*size, channels), np.uint8 if bits == 8 else np.uint16))
+    return path
+
+
+def files(folder: Path | str) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())

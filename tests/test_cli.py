@@ -128,7 +128,7 @@ def test_evaluate_measures_what_a_vae_can_do(runs: Path, capsys: pytest.CaptureF
     assert main(["evaluate", str(runs / "low"), "--json", "--checkpoint", "best"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["reconstruction"]["mean_squared_error"] > 0
-    assert found["likelihood"]["images"] == 91  # zeros and ones among scikit-learn's test digits
+    assert found["likelihood"]["provenance"]["images"] == [91]  # zeros and ones among scikit-learn's test digits
     assert found["checkpoint"] == "best"
 
 
@@ -186,7 +186,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert found.keys() == catalog().keys()
     vae = found["vae"]
     assert (vae["family"], vae["year"], vae["arxiv"]) == ("autoencoders", 2014, "1312.6114")
-    assert vae["capabilities"] == ["samples", "autoencodes", "scores"]
+    assert vae["capabilities"] == ["samples", "autoencodes", "bounds"]
     latent = next(option for option in vae["options"] if option["name"] == "latent")
     assert (latent["annotation"], latent["default"], latent["required"]) == ("int", 20, False)
     assert latent["meaning"]

@@ -1,7 +1,7 @@
 """What users of such toolkits have complained of for years, each gone. The others have files of their own:
 
 resume (test_resume), one image or folder without retyping options (test_use_commands), channels, bit depths and sizes
-(test_trained, test_data_read), two processes (test_distributed), NaN that trains on (test_trainer), layouts, leaks
+(test_forms, test_data_read), two processes (test_distributed), NaN that trains on (test_trainer), layouts, leaks
 between splits and silent mistakes with data (test_data_folders, test_data_check).
 """
 
@@ -22,7 +22,7 @@ from isthmus.training.trainer import Trainer
 
 ALONE = """
 import sys
-for name in ("wandb", "diffusers", "datasets", "huggingface_hub", "torchvision", "visdom", "cv2", "tensorboard"):
+for name in ("wandb", "diffusers", "datasets", "huggingface_hub", "torchvision", "visdom", "cv2", "tensorboard", "av"):
     sys.modules[name] = None  # importing it fails
 from isthmus.apps.cli import main
 sys.exit(main(sys.argv[1:]))

@@ -23,7 +23,8 @@ from packaging.requirements import Requirement
 from isthmus.apps.cli import COMMANDS, command
 from isthmus.apps.commands import data as data_command
 from isthmus.apps.commands import train as train_command
-from isthmus.apps.options import Preset, command_line, take_option
+from isthmus.apps.options import command_line
+from isthmus.apps.preset import Preset, take_option
 from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError
 from isthmus.experiments.experiment import experiments
@@ -231,6 +232,9 @@ def test_a_card_shows_every_figure_of_every_variant(results: Path) -> None:
     assert "| a_to_b/images | 1,800 | 1,800 | 1,800 |" in text
     assert "| **meets the bar** | yes | no | no |" in text
     assert "`bridge-mnist` has no published result yet" in text
+    assert ".png" not in text
+    (results / "bridge-digits.png").write_bytes(b"a picture")
+    assert "](../results/bridge-digits.png)" in builder().results("latent-bridge")
 
 
 @pytest.mark.parametrize(

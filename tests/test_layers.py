@@ -131,3 +131,10 @@ def test_nobody_knows_a_model_by_name(name: str) -> None:
         for token in tokens(file):
             guilty = known.search(token.string) or token.string in exactly
             assert not guilty, f"{file}:{token.start[0]} knows the model {name}: {token.string}"
+
+
+def test_no_console_reads_a_name_as_a_picture() -> None:
+    """Else rich prints `folder:train: done` with a railway carriage."""
+    calls = [line for file in FILES for line in file.read_text().splitlines() if re.search(r"\bConsole\(", line)]
+    assert calls
+    assert [line for line in calls if "emoji=False" not in line] == []

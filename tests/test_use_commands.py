@@ -1,4 +1,4 @@
-"""translate, sample, reconstruct, interpolate: names are kept, nothing is overwritten or torn, errors are explained."""
+"""translate, sample, reconstruct: names are kept, nothing is overwritten or torn, errors are explained."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import isthmus
-from isthmus.apps import bulk
+from command_line import files, put
 from isthmus.apps.cli import main
 from isthmus.apps.commands.interpolate import interpolate
 from isthmus.apps.commands.reconstruct import reconstruct
 from isthmus.apps.commands.sample import sample
 from isthmus.apps.commands.translate import translate
-from isthmus.apps.plan import plan, unique
+from isthmus.apps.plan import numbered, plan, unique
 from isthmus.apps.trained import Trained
 from isthmus.data.pictures import to_array
-from isthmus.data.read import read, write
+from isthmus.data.read import read
 from isthmus.errors import CapabilityError, ConfigError, DataError, IsthmusError, OutputError
 from tiny_models import save_bridge, save_vae
 
@@ -40,19 +39,6 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def put(name: str, channels: int = 3, size: tuple[int, int] = (30, 40), bits: int = 8) -> Path:
-    """Write a random picture of (height, width) that depends on its name."""
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(list(name.encode()))
-    write(path, random.integers(0, 2**bits, (*size, channels), np.uint8 if bits == 8 else np.uint16))
-    return path
-
-
-def files(folder: Path | str) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
 
 
 # --- translate
@@ -120,7 +106,7 @@ def test_names_that_clash_are_kept_apart(here: Path) -> None:
 def test_no_two_pictures_share_an_output(draws: int, here: Path) -> None:
     names = ["a.jpg", "a.png", "a-1.jpg", "a-1-1.png", "a.jpg.png", "a~2.jpg", "sub/a.jpg", "a.jpg~2.png", "A.PNG"]
     inputs = [put(f"in/{name}") for name in names[:-1]] + [put("in2/a.jpg"), put("in2/A.png")]
-    jobs = plan([*inputs, Path("in"), Path("in2")], Path("out"), draws, overwrite=False)
+    jobs = plan([*inputs, Path("in"), Path("in2")], Path("out"), numbered(draws), overwrite=False)
     outputs = [str(file).casefold() for job in jobs for file in job.outputs]
     assert len(jobs) == len(inputs)  # what is named twice counts once
     assert len(set(outputs)) == len(outputs) == draws * len(inputs)
@@ -159,7 +145,7 @@ def test_nothing_is_overwritten_and_no_work_begun(bridge: str, here: Path, monke
     put("out/b.png")
     before = Path("out/b.png").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr("isthmus.apps.trained.load", lambda *_: pytest.fail("work has begun"))
+        patched.setattr("isthmus.apps.bulk.load", lambda *_: pytest.fail("work has begun"))
         with pytest.raises(OutputError, match=r"out/b.png exists; --overwrite it"):
             translate(bridge, (Path("in"),), Path("out"))
         put("sheet.png")
@@ -182,7 +168,7 @@ def test_an_input_is_never_overwritten(bridge: str, vae: str, here: Path) -> Non
     with pytest.raises(OutputError, match="is one of the pictures to read"):
         reconstruct(vae, (Path("in/a.png"),), Path("in/a.png"), overwrite=True)
     with pytest.raises(OutputError, match="is one of the pictures to read"):
-        interpolate(vae, Path("in/a.png"), Path("in/b.png"), Path("in/b.png"), overwrite=True)
+        interpolate(vae, (Path("in/a.png"), Path("in/b.png")), Path("in/b.png"), overwrite=True)
 
 
 def test_places_that_cannot_be_written_to(bridge: str, here: Path) -> None:
@@ -257,7 +243,7 @@ def test_what_a_model_cannot_do(vae: str, bridge: str, here: Path) -> None:
     with pytest.raises(CapabilityError, match="latent-bridge cannot sample"):
         sample(bridge, Path("out"))
     with pytest.raises(CapabilityError, match="latent-bridge cannot interpolate"):
-        interpolate(bridge, photo, photo, Path("out.png"))
+        interpolate(bridge, (photo, photo), Path("out.png"))
     with pytest.raises(ConfigError, match="no domain 'z'"):
         translate(bridge, (photo,), Path("out"), to="z")
     assert files(".") == ["a.jpg"]
@@ -268,7 +254,7 @@ def test_many_pictures_go_in_parts_with_the_draws_of_one_seed(
 ) -> None:
     for i in range(5):
         put(f"in/{i}.png")
-    monkeypatch.setattr("isthmus.apps.trained.PART_IMAGES", 2)
+    monkeypatch.setattr("isthmus.apps.handle.PART_IMAGES", 2)
     translate(bridge, (Path("in"),), Path("out"), seed=3)
     expected = isthmus.load(bridge).translate([read(f"in/{i}.png") for i in range(5)], seed=3)
     assert all(np.array_equal(read(f"out/{i}.png"), expected[i]) for i in range(5))
@@ -292,7 +278,7 @@ def test_samples_in_one_sheet_or_single_files(vae: str, here: Path) -> None:
 def test_single_samples_do_not_depend_on_how_they_are_parted(
     vae: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isthmus.apps.trained.PART_IMAGES", 2)
+    monkeypatch.setattr("isthmus.apps.handle.PART_IMAGES", 2)
     sample(vae, Path("out"), n=5, seed=0)
     expected = isthmus.load(vae).sample(5, seed=0)
     assert [read(f"out/{name}").tolist() for name in files("out")] == [to_array(image).tolist() for image in expected]
@@ -302,7 +288,7 @@ def test_samples_of_classes(vae: str, here: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CapabilityError, match="all classes at once"):
         sample(vae, Path("x.png"), classes=("dog",))
 
-    def drawn(self: Trained, n: int, classes: object = None) -> list[torch.Tensor]:
+    def drawn(self: Trained, n: int, classes: object = None, temperature: float = 1.0) -> list[torch.Tensor]:
         assert classes == ("cat", "dog")
         return [torch.zeros(n, *self.model.spec.shape)]
 
@@ -310,6 +296,12 @@ def test_samples_of_classes(vae: str, here: Path, monkeypatch: pytest.MonkeyPatc
     sample(vae, Path("x.png"), n=4, classes=("cat", "dog"))
     assert read("x.png").shape == (2 * 34 + 2, 2 * 50 + 2, 3)  # a column for each class
     assert main(["sample", vae, "--out", "y.png", "-n", "4", "--classes", "cat", "dog"]) == 0
+
+
+def test_samples_of_a_temperature(vae: str, here: Path) -> None:
+    assert main(["sample", vae, "--out", "out", "-n", "3", "--seed", "0", "--temperature", "0.5"]) == 0
+    expected = isthmus.load(vae).sample(3, seed=0, temperature=0.5)
+    assert [read(f"out/{name}").tolist() for name in files("out")] == [to_array(image).tolist() for image in expected]
 
 
 def test_samples_overwrite_nothing(vae: str, here: Path) -> None:
@@ -354,39 +346,6 @@ def test_a_sheet_leaves_out_what_cannot_be_read(vae: str, here: Path) -> None:
     assert not Path("none.png").exists()
 
 
-# --- interpolate
-
-
-def test_interpolation_as_a_row_or_a_film(vae: str, here: Path) -> None:
-    start, end = put("a.png"), put("b.png")
-    interpolate(vae, start, end, Path("row.png"), steps=5)
-    assert read("row.png").shape == (32 + 4, 5 * (48 + 2) + 2, 3)
-    interpolate(vae, start, end, Path("round.png"), steps=5, spherical=True)
-    assert not np.array_equal(read("row.png"), read("round.png"))
-    interpolate(vae, start, end, Path("film.gif"), steps=5)
-    with Image.open("film.gif") as film:
-        assert (film.n_frames, film.size, film.info["loop"]) == (5, (48, 32), 0)  # type: ignore[attr-defined]
-    with pytest.raises(OutputError, match=r"row\.png exists"):
-        interpolate(vae, start, end, Path("row.png"))
-    with pytest.raises(ConfigError, match=r"\.gif, for a film"):
-        interpolate(vae, start, end, Path("film.mp4"))
-    with pytest.raises(ConfigError, match="2 steps"):
-        interpolate(vae, start, end, Path("one.png"), steps=1)
-    with pytest.raises(DataError, match=r"missing\.png cannot be read"):
-        interpolate(vae, start, Path("missing.png"), Path("new.png"))
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_films_and_sheets_of_all_channels(channels: int, here: Path) -> None:
-    images = torch.linspace(-1, 1, 3).view(3, 1, 1, 1).expand(3, channels, 8, 8)
-    Path("film.gif").write_bytes(bulk.film(images))
-    with Image.open("film.gif") as film:
-        assert film.n_frames == 3  # type: ignore[attr-defined]
-    rows = [[np.zeros((8, 8, channels), np.uint8)], [np.full((4, 6, 1), 65535, np.uint16)]]
-    Path("sheet.png").write_bytes(bulk.sheet(rows))
-    assert read("sheet.png").shape[2] == channels
-
-
 # --- all of them
 
 
@@ -394,12 +353,12 @@ def test_help_and_planning_import_no_torch(here: Path) -> None:
     code = (
         "import sys, isthmus.apps.plan\n"
         "from isthmus.apps.cli import main\n"
-        "for name in ('translate', 'sample', 'reconstruct', 'interpolate'):\n"
+        "for name in ('translate', 'sample', 'reconstruct', 'interpolate', 'swap', 'complete', 'score'):\n"
         "    try: main([name, '--help'])\n"
         "    except SystemExit as end: assert end.code == 0\n"
         "loaded = {'torch', 'torchvision', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for word in ("INPUT", "--grid", "--checkpoint", "--spherical", "--classes"):
+    for word in ("INPUT", "--grid", "--checkpoint", "--spherical", "--classes", "--keep", "--samples"):
         assert word in run.stdout

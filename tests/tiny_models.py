@@ -1,12 +1,21 @@
-"""Models with random weights in run folders, small enough to be made for every test."""
+"""Models in run folders, small enough to be made for every test, pictures to try them with, and stand-ins.
+
+The stand-ins can what few models can, in a way that shows in their pixels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from isthmus.core import Spec
+from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Swaps, Turn, steps
+from isthmus.errors import ConfigError, IsthmusError
 from isthmus.models.autoencoders.vae import VAE
 from isthmus.models.bridges.latent_bridge import LatentBridge
 from isthmus.training.checkpoint import save_model
@@ -35,3 +44,75 @@ def save_bridge(folder: Path, a: Spec = WIDE, b: Spec = TALL, **more: object) ->
     torch.manual_seed(3)
     save_model(bridge.build(a, b), folder, **more)
     return folder
+
+
+def picture(channels: int = 3, height: int = 16, width: int = 24, bits: int = 8, seed: int = 0) -> np.ndarray:
+    """[H, W, C], as random as can be."""
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.random.default_rng(seed).integers(0, 2**bits, (height, width, channels), dtype)
+
+
+def one_sentence(error: pytest.ExceptionInfo[IsthmusError]) -> str:
+    message = str(error.value)
+    assert message
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+class Standing(Model):
+    """What all stand-ins share: one parameter, and nothing to learn."""
+
+    def networks(self, spec: Spec) -> None:
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def players(self) -> dict[str, Player]:
+        return {}
+
+    def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
+        return iter(())
+
+
+class RowSwapper(Standing, Swaps):
+    """The first row of an image is its class, from black for the first to white for the last, and the rest its code."""
+
+    def encode(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        last = len(self.spec.classes) - 1
+        if label is None:
+            label = ((image[:, 0, 0].mean(1) + 1) / 2 * last).round().long()
+        return torch.cat([image[:, :, 1:].flatten(1), F.one_hot(label, last + 1)], dim=1)
+
+    def decode(self, code: Tensor) -> Tensor:
+        channels, height, width = self.spec.shape
+        rest, label = code.split([code.shape[1] - len(self.spec.classes), len(self.spec.classes)], dim=1)
+        row = 2 * label.argmax(1) / (len(self.spec.classes) - 1) - 1
+        rest = rest.view(-1, channels, height - 1, width)
+        return torch.cat([row.view(-1, 1, 1, 1).expand(-1, channels, 1, width), rest], dim=2)
+
+    def swap(self, code: Tensor, label: Tensor) -> Tensor:
+        classes = len(self.spec.classes)
+        return torch.cat([code[:, :-classes], F.one_hot(label, classes)], dim=1)
+
+
+class RowDrawer(Standing, Samples, Completes, Scores):
+    """Draws row by row what looks like noise, from the first on, and counts bright pixels for a likelihood."""
+
+    levels: int = 256
+
+    def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        blank = torch.zeros(n, *self.spec.shape)
+        return self.rows(blank, torch.zeros(self.spec.shape[1:], dtype=torch.bool), temperature)
+
+    def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
+        if not known[0, 0]:
+            raise ConfigError("this model starts at the top left; keep that corner")
+        return self.rows(image, known, temperature)
+
+    def rows(self, image: Tensor, known: Tensor, temperature: float) -> Tensor:
+        image = image.clone()
+        for y in steps(range(self.spec.height), "rows"):
+            image[:, :, y] = torch.where(known[y], image[:, :, y], temperature * torch.rand_like(image[:, :, y]))
+        return image
+
+    def log_prob(self, image: Tensor) -> Tensor:
+        return -((image + 1) / 2).flatten(1).sum(1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,19 +14,27 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from isthmus.apps.forms import to_array
 from isthmus.apps.plan import Job
-from isthmus.apps.trained import Trained
+from isthmus.apps.trained import Trained, load
 from isthmus.core import Spec
+from isthmus.core.steps import watching
+from isthmus.data import audio
 from isthmus.data.cache import Array
-from isthmus.data.pictures import enlarge, grid, to_png_bytes
+from isthmus.data.pictures import grid, to_png_bytes
 from isthmus.data.read import fit, to_8bit, to_channels
 from isthmus.data.work import threads, watched
-from isthmus.errors import DataError
+from isthmus.errors import ConfigError, DataError
 from isthmus.training.checkpoint import write
 
 COLUMNS = 16  # pictures side by side in a sheet
-CONSOLE = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+CONSOLE = Console(stderr=True, emoji=False, soft_wrap=True, highlight=False, markup=False)
+
+
+@contextmanager
+def opened(run: str, checkpoint: str) -> Iterator[Trained]:
+    """The trained model; inside the block, what takes it long has a progress bar."""
+    with watching(watched):
+        yield load(run, checkpoint)
 
 
 class Done(NamedTuple):
@@ -41,20 +50,23 @@ def carry(
     spec: Spec,
     function: Callable[[list[Array]], list[list[Array]]],
     *,
+    to: Spec | None = None,
     keep: bool = False,
 ) -> Done:
-    """Read the pictures in domain `spec`, and write what `function` makes of them: a list for each draw.
+    """Read the pictures in domain `spec`, and write what `function` makes of them, in domain `to` if that is another.
 
-    What cannot be read is named on stderr and left out; `keep` collects the rows of a sheet. Raises OutputError where
-    a file cannot be written.
+    It makes a list for each draw. What cannot be read is named on stderr and left out; `keep` collects the rows of a
+    sheet. Raises OutputError where a file cannot be written, ConfigError for one that is of another kind.
     """
+    rate = (to or spec).rate
     failed: list[str] = []
     kept: list[list[list[Array]]] = []
     for part, pictures in readable(trained, jobs, spec, failed):
         draws = function(pictures)
         for job, made in zip(part, zip(*draws, strict=True), strict=True):
             for file, picture in zip(job.outputs, made, strict=False):  # no outputs where only a sheet is wanted
-                write(file, to_png_bytes(picture))
+                check_kind(file, rate)
+                write(file, content(picture, rate))
         if keep:
             kept.append([pictures, *draws])
     return Done([[p for piece in row for p in piece] for row in zip(*kept, strict=True)], failed)
@@ -85,6 +97,18 @@ def readable(
                 yield [job for job, _ in good], [picture for _, picture in good]
 
 
+def check_kind(file: Path, rate: int) -> None:
+    """Raises ConfigError if a file is not named for what is made: sounds if there is a `rate`, else pictures."""
+    kind, suffix = ("sounds", ".wav") if rate else ("pictures", ".png")
+    if file.suffix.lower() != suffix:
+        raise ConfigError(f"{file}: the model makes {kind}, which are written as {suffix}; give such a name as --out")
+
+
+def content(image: Tensor | Array, rate: int) -> bytes:
+    """A PNG file, or a WAV file of `rate` samples per second where that is not 0."""
+    return audio.encode(image, rate) if rate else to_png_bytes(image)
+
+
 def report(failed: Sequence[str], total: int) -> None:
     """Raises DataError if any picture failed; by then the others are written."""
     if failed:
@@ -93,30 +117,33 @@ def report(failed: Sequence[str], total: int) -> None:
 
 def sheet(rows: Sequence[Sequence[Array]]) -> bytes:
     """A PNG file of rows of equally many pictures, below each other; long rows go on in the next band of rows."""
-    pictures = [picture for row in rows for picture in row]
-    height, width, channels = (max(picture.shape[i] for picture in pictures) for i in range(3))
     columns = min(COLUMNS, len(rows[0]))
-    blank = np.full((height, width, channels), 255, np.uint8)
-    tiles = []
+    tiles, blank = alike(rows)
+    shown: list[Array] = []
     for start in range(0, len(rows[0]), columns):
-        for row in rows:
-            band = [to_8bit(fit(to_channels(p, channels), width, height, "pad")) for p in row[start : start + columns]]
-            tiles += band + [blank] * (columns - len(band))
-    images = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2)
-    return to_png_bytes(grid(images, columns))
+        for row in tiles:
+            band = row[start : start + columns]
+            shown += band + [blank] * (columns - len(band))
+    return laid_out(shown, columns)
+
+
+def table(columns: Sequence[Sequence[Array]]) -> bytes:
+    """A PNG file of columns of equally many pictures, beside each other."""
+    tiles, _ = alike(columns)
+    return laid_out([picture for row in zip(*tiles, strict=True) for picture in row], len(columns))
+
+
+def alike(rows: Sequence[Sequence[Array]]) -> tuple[list[list[Array]], Array]:
+    """The pictures with 8 bits, and with the height, width and channels of the largest; and a white one."""
+    height, width, channels = (max(picture.shape[i] for row in rows for picture in row) for i in range(3))
+    tiles = [[to_8bit(fit(to_channels(p, channels), width, height, "pad")) for p in row] for row in rows]
+    return tiles, np.full((height, width, channels), 255, np.uint8)
+
+
+def laid_out(tiles: Sequence[Array], columns: int) -> bytes:
+    return to_png_bytes(grid(torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2), columns))
 
 
 def square(images: Tensor, columns: int | None = None) -> bytes:
     """A PNG file of images [n, channels, height, width], about as many in a row as below each other."""
     return to_png_bytes(grid(images, columns or math.ceil(math.sqrt(len(images)))))
-
-
-def film(images: Tensor, milliseconds: int = 120) -> bytes:
-    """A GIF file that shows images [n, channels, height, width] one after the other, without end."""
-    from PIL.Image import fromarray
-
-    arrays = [to_array(image, np.dtype(np.uint8)) for image in enlarge(images)]
-    first, *others = [fromarray(array[..., 0] if array.shape[2] == 1 else array) for array in arrays]
-    buffer = io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-    return buffer.getvalue()

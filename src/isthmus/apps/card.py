@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from isthmus.core import Autoencodes, Model, Samples, Spec, Translates
+from isthmus.core import Autoencodes, Completes, Model, Samples, Scores, Spec, Swaps, Translates
 from isthmus.models.catalog import find, name_of
 
 USES = (
     (Translates, 'model.translate("picture.jpg", to="b")  # a PIL image'),
     (Samples, "model.sample(16)  # float [16, channels, height, width] in [-1, 1]"),
     (Autoencodes, 'model.reconstruct("picture.jpg")  # a PIL image'),
+    (Swaps, 'model.swap("picture.jpg")  # a list of PIL images, one for each class'),
+    (Completes, 'model.complete("picture.jpg", "top")  # a PIL image'),
+    (Scores, 'model.score("picture.jpg")  # log-likelihood in nats'),
 )
 
 

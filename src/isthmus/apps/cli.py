@@ -20,8 +20,12 @@ COMMANDS = {
     "sample": "draw new pictures",
     "reconstruct": "send pictures through a model's code and back",
     "interpolate": "lead from one picture to another through codes",
+    "swap": "give pictures other classes, and keep all else",
+    "complete": "keep a part of pictures and draw the rest anew",
+    "score": "how probable pictures are to a model",
     "evaluate": "measure a trained model on test images",
     "compare": "distances, precision and diversity of any two sets of images",
+    "study": "a page on which people judge two sets of pictures, and what they found",
     "experiment": "a model's decisive experiment, and the ablation that must fail",
     "data": "look at data before anything trains: isthmus data check",
     "estimate": "parameters, memory and time per step, from a short trial",
@@ -84,7 +88,7 @@ def overview() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(emoji=False)
     console.print("\n[bold]isthmus[/]: generate images and carry them across domains\n", highlight=False)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, meaning in COMMANDS.items():
@@ -98,4 +102,6 @@ def complain(message: str, label: str = "error") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text.assemble((f"{label}: ", "bold red"), message))
+    Console(stderr=True, emoji=False, soft_wrap=True, highlight=False).print(
+        Text.assemble((f"{label}: ", "bold red"), message)
+    )

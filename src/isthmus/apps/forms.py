@@ -4,11 +4,12 @@ An image is one of
 - a tensor [channels, height, width], float in [-1, 1] or uint8 in [0, 255];
 - an array [height, width, channels] or [height, width], uint8, uint16, or float in [0, 1];
 - a PIL image, of any mode with up to 16 bits;
-- a path to a picture file.
+- a path to a picture file;
+- for a model of sound, a path to a .wav file, or its samples at the model's rate: an array [samples], float in [-1, 1].
 
 Several are a list of these, a tensor [batch, channels, height, width] or an array [batch, height, width, channels].
 Channels are 1 (grey), 3 (RGB) or 4 (RGBA). Tensors come back as tensors on their device, arrays as arrays, both with
-the type that they had; PIL images and paths come back as PIL images with 8 bits for each channel.
+the type that they had; PIL images and paths come back as PIL images with 8 bits for each channel, sounds as samples.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from PIL.Image import fromarray
 from torch import Tensor
 
 from isthmus.core import Spec
+from isthmus.data import audio
 from isthmus.data.cache import Array
+from isthmus.data.files import SOUNDS
 from isthmus.data.images import to_bytes
 from isthmus.data.options import Fit
 from isthmus.data.read import deep, fit, read, shallow, to_channels, upright
@@ -79,6 +82,8 @@ def to_model(image: Image, spec: Spec, mode: Fit) -> Tensor:
 
 def fitted(image: Image, spec: Spec, mode: Fit) -> Array:
     """The image as an array [H, W, C] of the size and channels of `spec`, with the bits it came with."""
+    if spec.rate and is_sound(image):
+        return from_sound(image, spec)
     array = pixels(image)
     if array.shape == (spec.height, spec.width, spec.channels):
         return array
@@ -89,6 +94,8 @@ def fitted(image: Image, spec: Spec, mode: Fit) -> Array:
 
 def like(image: Image, result: Tensor) -> Any:
     """A model's image, float [channels, height, width] in [-1, 1], in the form of `image`."""
+    if is_sound(image) and result.shape[:2] == (1, 1):
+        return audio.to_wave(result)
     if isinstance(image, Tensor):
         return result.to(image) if image.is_floating_point() else to_bytes(result).to(image.device)
     if isinstance(image, np.ndarray):
@@ -102,6 +109,21 @@ def to_array(image: Tensor, dtype: np.dtype[Any]) -> Array:
     """float [channels, height, width] in [-1, 1] to an array [H, W, C]: uint8, uint16, or float in [0, 1]."""
     unit = image.detach().float().cpu().permute(1, 2, 0).add(1).div(2).clamp(0, 1).numpy()
     return unit.astype(dtype) if dtype.kind == "f" else np.rint(unit * np.iinfo(dtype).max).astype(dtype)
+
+
+def is_sound(image: Image) -> bool:
+    """Whether it is a sound file, or samples."""
+    if isinstance(image, str | os.PathLike):
+        return Path(image).suffix.lower() in SOUNDS.suffixes
+    return isinstance(image, np.ndarray) and image.ndim == 1
+
+
+def from_sound(image: Any, spec: Spec) -> Array:
+    """As `fitted`, of a sound file or of samples at the rate of `spec`."""
+    rate, wave = (spec.rate, image) if isinstance(image, np.ndarray) else audio.read(image)
+    if not wave.size or wave.dtype.kind != "f" or not np.isfinite(wave).all():
+        raise DataError(f"samples are an array of floats in [-1, 1], got {wave.dtype} {[*wave.shape]}")
+    return audio.fit(wave, rate, spec)
 
 
 def pixels(image: Image) -> Array:

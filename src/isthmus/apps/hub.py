@@ -26,7 +26,7 @@ def fetch(name: str) -> Path:
         from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError:
         raise CheckpointError(
-            f'there is no folder {name}, and to load it from the hub takes: pip install "isthmus[hub]"'
+            f"there is no folder {name}, and to load it from the hub takes: pip install huggingface-hub"
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=WANTED))

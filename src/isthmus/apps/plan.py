@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from isthmus.data.files import scan
+from isthmus.data.files import SOUNDS, scan
 from isthmus.data.options import shorten
 from isthmus.data.read import SUFFIXES
 from isthmus.errors import ConfigError, DataError, OutputError
 
+SPECIAL = re.compile(r"[^\w.,=+-]")
+
 
 class Job(NamedTuple):
-    """One picture and the files that are made of it, one for each draw."""
+    """One picture and the files that are made of it; none where it goes into a sheet."""
 
-    source: Path
+    source: Any  # its file, or the picture itself
     outputs: tuple[Path, ...]
 
 
-def plan(inputs: Sequence[Path], out: Path, draws: int, overwrite: bool) -> list[Job]:
+def plan(
+    inputs: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool, *, sheet: bool = False
+) -> list[Job]:
     """What to read and where to write it. Raises an IsthmusError if that cannot be, or would destroy something.
 
     A picture keeps its name, and in a folder its subfolder: photo.jpg becomes `out`/photo.png, or photo-1.png and so
-    on with several draws. A single one may become the file `out`, if that ends in .png.
+    on with the `endings` "-1", "-2". A single one may become the file `out`, if that ends in .png; with `sheet`, such a
+    file is for all of them together. A sound becomes a .wav file in the same ways, but for the sheet, which draws it.
     """
-    if draws < 1:
-        raise ConfigError(f"-n is the number of draws, at least 1, got {draws}")
-    found = find(inputs, out)
-    if is_png(out):
-        if len(found) > 1 or draws > 1:
-            files = len(found) * draws
-            raise ConfigError(f"--out {out} is one file, but {files} pictures are to be written; give a folder")
-        jobs = [Job(file, (out,)) for file in found]
-    else:
+    named = {name: path for path, name in unique(find(inputs, out)).items()}
+    return arrange(named, out, endings, overwrite, sheet=sheet)
+
+
+def arrange(
+    sources: Mapping[str, Any], out: Path, endings: Sequence[str], overwrite: bool, *, sheet: bool = False
+) -> list[Job]:
+    """The same for pictures, or their files, by name."""
+    if not is_single(out):
         check_folder(out)
-        jobs = [Job(file, outputs(out, name, draws)) for file, name in unique(found).items()]
-    check_free([file for job in jobs for file in job.outputs], overwrite, inputs=found)
+        jobs = [Job(source, outputs(out, name, endings, suffix_of(source))) for name, source in sources.items()]
+    elif sheet and is_png(out):
+        jobs = [Job(source, ()) for source in sources.values()]
+    elif (count := len(sources) * len(endings)) > 1:
+        raise ConfigError(f"--out {out} is one file, but {count} pictures are to be written; give a folder")
+    else:
+        jobs = [Job(source, (out,)) for source in sources.values()]
+    files = [out] if is_single(out) else [file for job in jobs for file in job.outputs]
+    check_different(files)
+    check_free(files, overwrite, inputs=[source for source in sources.values() if isinstance(source, Path)])
     return jobs
 
 
-def find(inputs: Sequence[Path], out: Path) -> dict[Path, PurePath]:
+def numbered(draws: int) -> list[str]:
+    """The endings of the files of so many draws. Raises ConfigError for none."""
+    if draws < 1:
+        raise ConfigError(f"-n is the number of draws, at least 1, got {draws}")
+    return [""] if draws == 1 else [f"-{k}" for k in range(1, draws + 1)]
+
+
+def find(inputs: Sequence[Path], out: Path | None = None) -> dict[Path, PurePath]:
     """The pictures named, with their names below `out`.
 
     Of a folder all pictures in it, but not those in `out` where that lies in the folder: an earlier run wrote them.
@@ -51,9 +72,8 @@ def find(inputs: Sequence[Path], out: Path) -> dict[Path, PurePath]:
     found: dict[Path, PurePath] = {}
     for path in inputs:
         if path.is_dir():
-            found |= {
-                path / name: PurePath(name) for name in scan(path, str(path)) if not written(path / name, path, out)
-            }
+            inside = {path / name: PurePath(name) for name in scan(path, str(path))}
+            found |= {file: name for file, name in inside.items() if out is None or not written(file, path, out)}
         else:
             found[path] = PurePath(path.name)
     if not found:
@@ -85,15 +105,23 @@ def unique(found: Mapping[Path, PurePath]) -> dict[Path, str]:
     return names
 
 
-def outputs(folder: Path, name: str, draws: int) -> tuple[Path, ...]:
-    """One file for each draw."""
-    if draws == 1:
-        return (folder / f"{name}.png",)
-    return tuple(folder / f"{name}-{k}.png" for k in range(1, draws + 1))
+def outputs(folder: Path, name: str, endings: Iterable[str], suffix: str = ".png") -> tuple[Path, ...]:
+    """One file for each ending, in which no sign has a meaning to a file system or a shell."""
+    return tuple(folder / f"{name}{SPECIAL.sub('_', ending)}{suffix}" for ending in endings)
+
+
+def suffix_of(source: Any) -> str:
+    """The kind of file that is made of a file, or of a picture."""
+    return ".wav" if isinstance(source, Path) and source.suffix.lower() in SOUNDS.suffixes else ".png"
+
+
+def is_single(out: Path) -> bool:
+    """Whether `out` is to be one file."""
+    return is_png(out) or (out.suffix.lower() == ".wav" and not out.is_dir())
 
 
 def is_png(out: Path) -> bool:
-    """Whether `out` is to be one file."""
+    """Whether `out` is to be one file, with a picture."""
     return out.suffix.lower() == ".png" and not out.is_dir()
 
 
@@ -109,6 +137,13 @@ def check_folder(out: Path) -> None:
         raise OutputError(f"--out {out} is a file; give a folder")
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise ConfigError(f"--out {out}: pictures are written as .png; give such a name, or a folder")
+
+
+def check_different(files: Sequence[Path]) -> None:
+    """Raises OutputError if two of `files` are one."""
+    counts = Counter(str(file).casefold() for file in files)
+    if twice := [file for file in files if counts[str(file).casefold()] > 1]:
+        raise OutputError(f"two pictures would be written to {twice[0]}; rename one, or give them separate --out")
 
 
 def check_free(files: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:

@@ -22,7 +22,7 @@ from isthmus.data.images import Images
 from isthmus.data.open import class_rule
 from isthmus.data.pictures import data_uri, grid, save_png
 from isthmus.errors import CapabilityError, OutputError
-from isthmus.evaluation.figures import transfers
+from isthmus.evaluation.figures import figures
 from isthmus.training.checkpoint import load_model, read_config, write
 from isthmus.training.log import METRICS
 from isthmus.training.preview import sheet
@@ -45,7 +45,7 @@ def write_report(out: Path, run: Path, curves: Sequence[str]) -> dict[str, Any]:
     rule = class_rule(data, test)
     if rule is None:
         raise CapabilityError(f"{run} was trained without a class rule (--pair 0=5,...), so its accuracy is undefined")
-    results = transfers(model, rule, train, test, draws=DRAWS, seed=0)
+    results = figures(model, data, train, test, groups=("a_to_b", "b_to_a"), draws=DRAWS)
     torch.manual_seed(0)
     directions = [direction(model, test, rule, to) for to in ("b", "a")]
     save_png(overview(directions), out / PICTURE)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from string import ascii_lowercase
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from isthmus import core
 from isthmus.apps.card import card
-from isthmus.apps.forms import Image, fitted, gather, joining, like, to_model
+from isthmus.apps.forms import Image, gather, joining, like
+from isthmus.apps.handle import Classes, Handle
 from isthmus.apps.hub import fetch, is_hub_id
-from isthmus.core import Autoencodes, Decodes, Encodes, Model, Samples, Spec, Translates
+from isthmus.apps.region import known_part
+from isthmus.core import Autoencodes, Bounds, Completes, Decodes, Encodes, Samples, Scores, Spec, Swaps, Translates
 from isthmus.core import operations as on_codes
-from isthmus.data.cache import Array
-from isthmus.data.options import Fit, shorten
+from isthmus.data.options import FOLDERS
 from isthmus.errors import CapabilityError, ConfigError, DataError, OutputError
-from isthmus.models.catalog import catalog, name_of
+from isthmus.evaluation.likelihood import GREY_LEVEL, importance_weighted
 from isthmus.training.checkpoint import load_model, read_config, save_model, write
-
-PART_VALUES, PART_IMAGES = 2**20, 256  # at most so many values, and images, go through a model at once
+from isthmus.training.draws import heeds_labels
 
 
 def load(path: str | Path, checkpoint: str = "last", device: str = "auto") -> Trained:
@@ -40,86 +37,149 @@ def load(path: str | Path, checkpoint: str = "last", device: str = "auto") -> Tr
     return Trained(load_model(folder, checkpoint), config, device)
 
 
-class Trained:
+class Trained(Handle):
     """A trained model: `model` is the bare one, `config` the content of its config.json.
 
     Wherever images are taken, `isthmus.apps.forms` says in which forms; they may have any size and mode, and are
-    brought to the model's as its training data were. Results come in the form of what was given.
+    brought to the model's as its training data were. Results come in the form of what was given. Every method raises
+    CapabilityError for a model that cannot do it, and DataError for what is no image.
     """
-
-    def __init__(self, model: Model, config: dict[str, Any], device: str = "auto") -> None:
-        self.model, self.config = model.to(find_device(device)).eval(), config
-        self.name = name_of(model)
-        self.domains = dict(zip(ascii_lowercase, model.specs, strict=False))  # "a", "b", ... -> Spec
-        values = max(math.prod(spec.shape) for spec in model.specs)
-        # Images at once: a matter of the model alone, so that the draws of a seed are the same on every machine.
-        self.part = max(1, min(PART_IMAGES, PART_VALUES // values))
-
-    def __repr__(self) -> str:
-        domains = ", ".join(f"{letter}: {spec.name} {spec}" for letter, spec in self.domains.items())
-        return f"Trained({self.name}, {domains}, on {self.model.device})"
 
     def translate(self, images: Any, to: str = "b", n: int = 1, seed: int | None = None) -> Any:
         """The images carried to domain `to`, in that domain's size and channels.
 
         With n > 1 a list of n such results, each another draw where the model is random. Raises ConfigError for an
-        unknown domain, CapabilityError for a model that cannot, DataError for what is no image.
+        unknown domain.
         """
         source, carry = self.route(to)
-        if n < 1:
-            raise ConfigError(f"the number of draws must be positive, got {n}")
-        return self.through(carry, images, source, n, seed)
+        check_number("n", n)
+        found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
+        return found[0] if n == 1 else found
 
     def reconstruct(self, images: Any) -> Any:
         """The images through their codes and back."""
         model = self.model
         if not isinstance(model, Autoencodes):
             raise self.unable(Autoencodes, "reconstruct")
-        return self.through(lambda batch: on_codes.reconstruct(model, batch), images, self.model.spec)
+        return self.through(lambda batch: [on_codes.reconstruct(model, batch)], images, self.model.spec)[0]
 
-    def sample(self, n: int, classes: Sequence[str | int] | str | int | None = None, seed: int | None = None) -> Tensor:
+    def swap(self, images: Any, classes: Classes | None = None, label: Classes | None = None) -> list[Any]:
+        """The images with another class, and all else as it was: a list with one result for each of `classes`.
+
+        By default these are all classes that there are; with its own class an image is reconstructed. `label` is the
+        class that the images have, or a list with that of each; by default the model tells it.
+        """
+        wanted, model = self.labels(self.new_classes(classes)), cast(Swaps, self.model)
+        known = iter(())
+        if label is not None:
+            own, count = self.labels(label), len(gather(images).images)
+            if len(own) not in (1, count):
+                raise ConfigError(f"label is one class for all images, or one for each of {count}, got {len(own)}")
+            known = iter(torch.tensor(own, device=model.device).expand(count).split(self.part))
+
+        def swapped(batch: Tensor) -> Iterator[Tensor]:
+            code = model.encode(batch, next(known, None))
+            for number in wanted:
+                yield model.decode(model.swap(code, torch.full([len(batch)], number, device=model.device)))
+
+        return self.through(swapped, images, self.model.spec)
+
+    def complete(
+        self,
+        images: Any,
+        known: Any = None,
+        part: float = 0.5,
+        n: int = 1,
+        seed: int | None = None,
+        temperature: float = 1.0,
+    ) -> Any:
+        """The images with what is not `known` drawn anew, so that it goes with what is.
+
+        `known` is "top", "bottom", "left", "right", or a corner such as "top-left", of which `part` of the sides is
+        kept; or a mask, bool [height, width] of the model's size. By default it is what the model must have, or else
+        the top, of a sound the beginning. With n > 1 a list of n draws. Raises ConfigError if the model cannot start
+        from what is known.
+        """
+        mask, model = self.kept(known, part), cast(Completes, self.model)
+        check_number("n", n)
+        check_temperature(temperature)
+        draw = partial(model.complete, known=mask.to(model.device), temperature=temperature)
+        found = self.through(lambda batch: (draw(batch) for _ in range(n)), images, self.model.spec, seed)
+        return found[0] if n == 1 else found
+
+    def sample(
+        self, n: int, classes: Classes | None = None, seed: int | None = None, temperature: float = 1.0
+    ) -> Tensor:
         """New images, float [n, channels, height, width] in [-1, 1], on the CPU.
 
-        `classes` are names or numbers, taken in turn. Raises CapabilityError if the model does not know classes.
+        `classes` are names or numbers, taken in turn; `temperature`, from 0 on, scales the spread of the draws. Raises
+        CapabilityError if the model does not know classes.
         """
         with self.seeded(seed):
-            return torch.cat([*self.drawn(n, classes)])
+            return torch.cat([*self.drawn(n, classes, temperature)])
 
-    def drawn(self, n: int, classes: Sequence[str | int] | str | int | None = None) -> Iterator[Tensor]:
+    def drawn(self, n: int, classes: Classes | None = None, temperature: float = 1.0) -> Iterator[Tensor]:
         """The same in parts [part, channels, height, width], each drawn when it is asked for."""
         model = self.model
         if not isinstance(model, Samples):
             raise self.unable(Samples, "sample")
-        if n < 1:
-            raise ConfigError(f"the number of samples must be positive, got {n}")
-        labels = None if classes is None else torch.tensor([*islice(cycle(self.labels(model, classes)), n)])
+        check_number("n", n)
+        check_temperature(temperature)
+        labels = None if classes is None else torch.tensor([*islice(cycle(self.labels(classes)), n)])
+        if labels is not None and len(model.spec.classes) > 1 and not heeds_labels(model):
+            raise CapabilityError(f"{self.name} draws from all classes at once and cannot be asked for one")
         for i in range(0, n, self.part):
             label = None if labels is None else labels[i : i + self.part].to(model.device)
             with torch.no_grad():
-                images = model.sample(min(self.part, n - i), label).cpu()
+                images = model.sample(min(self.part, n - i), label, temperature).cpu()
             yield images
 
-    @torch.no_grad()
-    def interpolate(self, start: Image, end: Image, steps: int = 8, spherical: bool = False) -> Any:
-        """`steps` images in the form of `start`, whose codes lead from `start` to `end`, by line or great circle."""
+    def score(self, images: Any, samples: int | None = None, seed: int | None = None) -> Tensor:
+        """The log-likelihood of the images in nats, float64 [batch] on the CPU; of one image a scalar.
+
+        It is a lower bound where the model is one of `Bounds`, and tighter with `samples` of the code (importance
+        weighting). Pixels are brought to what the likelihood is of: on or off where the model has two levels; where it
+        has a density, each is spread evenly over its grey level (Theis et al., 2016, arXiv:1511.01844, section 3.1).
+        """
+        model = self.model
+        if not isinstance(model, Scores):
+            raise self.unable(Scores, "score")
+        log_prob = model.log_prob
+        if samples is not None:
+            if not isinstance(model, Bounds):
+                raise CapabilityError(f"{self.name} has no bound that samples could tighten; leave them out")
+            check_number("samples", samples)
+            log_prob = partial(importance_weighted, model, samples=samples)
+
+        def scored(batch: Tensor) -> Tensor:
+            if model.levels == 2:
+                batch = batch.gt(0) * 2.0 - 1
+            elif model.levels == 0:
+                batch = batch + GREY_LEVEL * (torch.rand_like(batch) - 0.5)
+            return log_prob(batch).double()
+
+        with self.seeded(seed):
+            return self.measured(scored, images)
+
+    def interpolate(self, start: Image, end: Image, *more: Image, steps: int = 8, spherical: bool = False) -> Any:
+        """Images in the form of `start`, whose codes lead from it to `end`, and on to `more`, by line or great circle.
+
+        There are `steps` from one image to the next, both among them.
+        """
         model = self.model
         if not isinstance(model, Autoencodes):
             raise self.unable(Autoencodes, "interpolate")
         if steps < 2:
-            raise ConfigError(f"to interpolate takes at least 2 steps, got {steps}")
-        ends = [to_model(image, self.model.spec, self.fit).to(self.model.device) for image in (start, end)]
-        images = on_codes.interpolate(model, ends[0], ends[1], steps, spherical=spherical)
-        return joining(start)([like(start, image) for image in images])
+            raise ConfigError(f"steps must be at least 2, from the one end to the other, got {steps}")
+        codes = on_codes.path(self.measured(model.encode, [start, end, *more]), steps, spherical=spherical)
+        return joining(start)([like(start, image) for image in self.decode(codes)])
 
-    @torch.no_grad()
     def encode(self, images: Any) -> Tensor:
         """Codes [batch, latent] on the CPU; of one image its code [latent]."""
         model = self.model
         if not isinstance(model, Encodes):
             raise self.unable(Encodes, "encode")
-        gathered = gather(images)
-        codes = torch.cat([model.encode(batch).cpu() for _, batch in self.batches(gathered.images, self.model.spec)])
-        return codes if gathered.several else codes[0]
+        return self.measured(model.encode, images)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -127,13 +187,13 @@ class Trained:
         model = self.model
         if not isinstance(model, Decodes):
             raise self.unable(Decodes, "decode")
-        if isinstance(self.model, Encodes):
-            blank = torch.zeros(1, *self.model.spec.shape, device=self.model.device)
-            latent = self.model.encode(blank).shape[1]
+        if isinstance(model, Encodes):
+            blank = torch.zeros(1, *model.spec.shape, device=model.device)
+            latent = model.encode(blank).shape[1]
             if codes.ndim not in (1, 2) or codes.shape[-1] != latent:
                 raise DataError(f"the codes of this {self.name} are [batch, {latent}], got shape {[*codes.shape]}")
         parts = (codes if codes.ndim == 2 else codes[None]).split(self.part)
-        images = torch.cat([model.decode(part.to(self.model.device)).to(codes.device) for part in parts])
+        images = torch.cat([model.decode(part.to(model.device)).to(codes.device) for part in parts])
         return images if codes.ndim == 2 else images[0]
 
     def save(self, folder: str | Path) -> None:
@@ -151,15 +211,27 @@ class Trained:
         save_model(self.model, folder, **kept)
         write(folder / "README.md", card(self.model, self.domains, folder.name))
 
-    @property
-    def fit(self) -> Fit:
-        """How images of another shape were brought to the model's in training."""
-        return self.config.get("data", {}).get("fit", "crop")
+    def new_classes(self, classes: Classes | None = None) -> list[str]:
+        """The names of `classes`, by default of all, that images can be given. Raises ConfigError for unknown ones."""
+        if not isinstance(self.model, Swaps):
+            raise self.unable(Swaps, "swap classes")
+        names = self.model.spec.classes
+        return [names[label] for label in self.labels(names if classes is None else classes)]
+
+    def kept(self, known: Any = None, part: float = 0.5) -> Tensor:
+        """What `complete` keeps, bool [height, width] on the CPU. Raises ConfigError for no region, and no mask."""
+        model = self.model
+        if not isinstance(model, Completes):
+            raise self.unable(Completes, "complete")
+        if known is None and model.given is not None:
+            return model.given.cpu()
+        beginning = "top" if model.spec.height > 1 else "left"
+        return known_part(beginning if known is None else known, part, model.spec.height, model.spec.width)
 
     def route(self, to: str) -> tuple[Spec, Callable[[Tensor], Tensor]]:
         """Where images come from that are carried to domain `to` (the other one, or the first of the others), and how.
 
-        Raises CapabilityError for a model that cannot, ConfigError for an unknown domain.
+        Raises ConfigError for an unknown domain.
         """
         model, domains = self.model, self.domains
         if not isinstance(model, Translates):
@@ -170,97 +242,18 @@ class Trained:
         source = next((spec for letter, spec in domains.items() if letter != to), domains[to])
         return source, lambda batch: model.translate(batch, to)
 
-    def unable(self, capability: type, verb: str) -> CapabilityError:
-        """The error that says what the model cannot do, and which ones can."""
-        known = {name.lower(): getattr(core, name) for name in core.__all__}
-        able = [
-            entry.name
-            for entry in catalog().values()
-            if any(issubclass(known.get(name, object), capability) for name in entry.capabilities)
-        ]
-        return CapabilityError(f"{self.name} cannot {verb}; these can: {', '.join(able) or 'none'}")
 
-    @contextmanager
-    def seeded(self, seed: int | None) -> Iterator[None]:
-        """All draws inside the block follow from `seed`, and the caller's generators are afterwards as before.
+def check_number(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} must be positive, got {value}")
 
-        Without a seed the block draws from the caller's generators.
-        """
-        if seed is None:
-            yield
-            return
-        device = self.model.device
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(cuda, device_type="cuda"):
-            torch.default_generator.manual_seed(seed)
-            for place in cuda:
-                with torch.cuda.device(place):
-                    torch.cuda.manual_seed(seed)
-            yield
 
-    def fitted(self, image: Image, spec: Spec) -> Array:
-        """One image as the model sees it in domain `spec`, as an array [H, W, C] with the bits it came with."""
-        return fitted(image, spec, self.fit)
-
-    def batches(self, images: Sequence[Any], spec: Spec) -> Iterator[tuple[Sequence[Any], Tensor]]:
-        """The images in parts, each with its batch [part, channels, height, width] for the model."""
-        for i in range(0, len(images), self.part):
-            part = images[i : i + self.part]
-            yield part, torch.stack([to_model(image, spec, self.fit).to(self.model.device) for image in part])
-
-    @torch.no_grad()
-    def through(
-        self, function: Callable[[Tensor], Tensor], images: Any, spec: Spec, n: int = 1, seed: int | None = None
-    ) -> Any:
-        """`function` of batches of the images, `n` times, each time in the form in which they came."""
-        gathered, draws = gather(images), [list[Any]() for _ in range(n)]
-        with self.seeded(seed):
-            for part, batch in self.batches(gathered.images, spec):
-                for draw in draws:
-                    draw += [like(image, result) for image, result in zip(part, function(batch), strict=True)]
-        joined = [gathered.join(draw) for draw in draws]
-        return joined[0] if n == 1 else joined
-
-    def labels(self, model: Samples, classes: Sequence[str | int] | str | int) -> list[int]:
-        """Labels of classes, given by name, or by number where no name is one.
-
-        Raises ConfigError or CapabilityError where there are no such classes.
-        """
-        names = model.spec.classes
-        if not names:
-            raise CapabilityError(f"this {self.name} was trained without classes, so it cannot sample any one of them")
-        wanted = [classes] if isinstance(classes, str | int) else list(classes)
-        numbers = {} if any(name.isdigit() for name in names) else {str(i): i for i in range(len(names))}
-        known = numbers | {name: i for i, name in enumerate(names)}
-        unknown = [str(name) for name in wanted if str(name) not in known]
-        if unknown or not wanted:
-            raise ConfigError(f"no class {', '.join(unknown) or 'was given'}; the classes are {shorten(names)}")
-        if len(names) > 1 and not self.heeds_labels(model):
-            raise CapabilityError(f"{self.name} draws from all classes at once and cannot be asked for one")
-        return [known[str(name)] for name in wanted]
-
-    @torch.no_grad()
-    def heeds_labels(self, model: Samples) -> bool:
-        """Whether the same draw of two classes differs: a model that has none of them takes labels and ignores them."""
-        draws = []
-        for label in (0, len(model.spec.classes) - 1):
-            with self.seeded(0):
-                draws.append(model.sample(1, torch.tensor([label], device=model.device)))
-        return not torch.equal(*draws)
+def check_temperature(value: float) -> None:
+    if not value >= 0:  # written so that NaN fails
+        raise ConfigError(f"temperature must be 0 or more, got {value:g}")
 
 
 def without_path(spec: str) -> str:
     """A data spec with no more of its path than the last folder."""
     kind, _, path = spec.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in ("folder", "pairs") else spec
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name. Raises ConfigError if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError):  # as torch says that it lacks one
-        raise ConfigError(f"there is no device {name!r} here; leave it to auto, or say cpu") from None
+    return f"{kind}:{Path(path).name}" if kind in FOLDERS else spec

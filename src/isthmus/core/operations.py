@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -13,14 +15,14 @@ def reconstruct(model: Autoencodes, image: Tensor) -> Tensor:
     return model.decode(model.encode(image))
 
 
-def interpolate(model: Autoencodes, start: Tensor, end: Tensor, steps: int, *, spherical: bool = False) -> Tensor:
-    """Images [steps, channels, height, width] whose codes lead from `start` to `end`, each [channels, height, width].
+def path(codes: Tensor, steps: int, *, spherical: bool = False) -> Tensor:
+    """From each of the codes [n, latent] to the next in `steps`, with both ends: [(n - 1) (steps - 1) + 1, latent].
 
     Linear, or along the great circle (White, 2016, arXiv:1609.04468), which keeps the norm that Gaussian codes have.
     """
-    ends = model.encode(torch.stack([start, end]))
-    t = torch.linspace(0, 1, steps, device=ends.device)[:, None]
-    return model.decode(slerp(ends[0], ends[1], t) if spherical else torch.lerp(ends[0], ends[1], t))
+    t = torch.linspace(0, 1, steps, device=codes.device)[:-1, None]
+    way = slerp if spherical else torch.lerp
+    return torch.cat([*(way(start, end, t) for start, end in pairwise(codes)), codes[-1:]])
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:

@@ -62,6 +62,14 @@ class Report:
     domains: list[DomainReport]
     warnings: list[str] = field(default_factory=list)
 
+    def fault(self) -> str | None:
+        """Why nothing can be trained on the data, if that is so."""
+        for domain in self.domains:
+            count, unreadable = domain.splits["train"].count, domain.splits["train"].unreadable
+            if unreadable and len(unreadable) == count:
+                return f"{domain.name}: none of {count} pictures can be read, e.g. {unreadable[0]}"
+        return None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         return asdict(self)

@@ -40,7 +40,7 @@ def load(source: Source) -> Any:
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise DataError(f'{source.text} needs the package "datasets": pip install "isthmus[datasets]"') from error
+        raise DataError(f"{source.text} needs the package datasets: pip install datasets") from error
     try:
         return load_dataset(source.argument)
     except Exception as error:  # the hub, the network and the builders raise exceptions of many families

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def relabel(labels: Array, keep: Sequence[int]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Pictures of equal size that are decoded already: uint8 `pixels` [n, C, H, W]."""
+    """Pictures, or sounds, of equal size that are decoded already: uint8 `pixels` [n, C, H, W]."""
 
     name: str
     key: str
@@ -38,6 +38,7 @@ class Arrays:
     labels: Array | None
     classes: tuple[str, ...]
     names: Sequence[str] = ()
+    rate: int = 0  # of sounds, in samples per second
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -94,6 +95,7 @@ class Files:
     labels: Array | None = None
     classes: tuple[str, ...] = ()
     half: int | None = None  # 0 or 1 for the left or right half of each picture
+    rate: ClassVar[int] = 0
 
     def __len__(self) -> int:
         return len(self.names)

@@ -6,7 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,19 +32,33 @@ def threads() -> int:
 
 
 def watched(results: Iterable[R], total: int, title: str) -> Iterator[R]:
-    """The same results, counted by a progress bar."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """The same results; on a terminal a progress bar counts them once they have taken more than a second.
 
-    console = Console(stderr=True)
-    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-    task = progress.add_task(title, total=total)
+    Inside a loop that is watched another one has its bar below.
+    """
+    progress = bars()
+    task = progress.add_task(title, total=total, visible=False)
     begin = time.monotonic()
     try:
         for result in results:
-            progress.advance(task)
-            if time.monotonic() - begin > 1:
+            if time.monotonic() - begin > 1 and progress.console.is_terminal:
+                for running in progress.task_ids:  # those around this one have taken longer
+                    progress.update(running, visible=True)
                 progress.start()
             yield result
+            progress.advance(task)
     finally:
-        progress.stop()
+        progress.remove_task(task)
+        if not progress.task_ids:  # it was the outermost; the next one starts afresh
+            bars.cache_clear()
+            if progress.live.is_started:
+                progress.stop()
+
+
+@cache
+def bars() -> Progress:
+    """The one display that loops inside each other share: two of them would draw over each other."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True, emoji=False), transient=True)

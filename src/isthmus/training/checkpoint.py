@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from isthmus import __version__
@@ -60,15 +60,24 @@ def own_tensors(model: Model) -> dict[str, Tensor]:
     return {name: t for name, t in tensors.items() if seen.setdefault(id(t), name) == name}
 
 
+def own_models(model: Model) -> dict[str, Model]:
+    """The model, under the name "", and all models inside it."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Model)}
+
+
 def weights(model: Model) -> bytes:
-    """The model's weights in the safetensors format."""
-    return save({name: t.detach().cpu().contiguous() for name, t in own_tensors(model).items()})
+    """The model's weights in the safetensors format, with how far each of its models was trained."""
+    progress = {name: inner.progress for name, inner in own_models(model).items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in own_tensors(model).items()}
+    return save(tensors, {"progress": json.dumps(progress)})
 
 
 def load_weights(model: Model, file: Path) -> None:
     """Fill `model` with the weights in `file`. Raises CheckpointError if they are damaged or of another model."""
     try:
-        stored = load_file(file)
+        with safe_open(file, "pt") as content:
+            stored = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            progress = json.loads((content.metadata() or {}).get("progress", "{}"))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights in {file} cannot be read ({error}); use another checkpoint") from None
     ours = own_tensors(model)
@@ -82,6 +91,8 @@ def load_weights(model: Model, file: Path) -> None:
     with torch.no_grad():
         for name, tensor in ours.items():
             tensor.copy_(stored[name])
+    for name, inner in own_models(model).items():
+        inner.progress = progress.get(name, inner.progress)
 
 
 @contextlib.contextmanager

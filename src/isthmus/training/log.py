@@ -25,7 +25,7 @@ def check_loggers(options: RunOptions) -> None:
         try:
             import wandb  # noqa: F401
         except ImportError:
-            raise ConfigError("--wandb needs the package wandb: pip install 'isthmus[wandb]'") from None
+            raise ConfigError("--wandb needs the package wandb: pip install wandb") from None
 
 
 class Log:
@@ -75,7 +75,7 @@ class Bar:
     """A progress bar with losses, speed and time left; where there is no terminal, a line now and then."""
 
     def __init__(self, title: str, total: int, start: int, *, show: bool = True) -> None:
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, emoji=False)
         self.title, self.total, self.show, self.said, self.text = title, total, show, start, ""
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
@@ -97,7 +97,9 @@ class Bar:
         self.progress.update(self.task, completed=step, losses=text, speed=f"{speed:,.0f} steps/s" if speed else "")
         due = step - self.said >= self.total / 10 or (step == self.total and step > self.said)
         if self.show and due and not self.console.is_terminal:
-            self.console.print(f"{self.title}: step {step} of {self.total}  {text}", soft_wrap=True, highlight=False)
+            self.console.print(
+                f"{self.title}: step {step} of {self.total}  {text}", soft_wrap=True, highlight=False, markup=False
+            )
             self.said = step
 
     def __enter__(self) -> Self:

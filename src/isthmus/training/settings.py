@@ -12,7 +12,7 @@ import torch
 
 from isthmus.data.images import Images
 from isthmus.data.open import open_data
-from isthmus.data.options import DataOptions, Split
+from isthmus.data.options import FOLDERS, DataOptions, Split
 from isthmus.errors import CheckpointError, DataError
 from isthmus.training.checkpoint import CONFIG
 from isthmus.training.options import RunOptions
@@ -29,7 +29,7 @@ def settings(data: DataOptions, run: RunOptions) -> dict[str, Any]:
 def anchor(spec: str) -> str:
     """A data spec that names the same folder whatever the working directory is."""
     kind, _, path = spec.partition(":")
-    if kind.strip().lower() not in ("folder", "pairs"):
+    if kind.strip().lower() not in FOLDERS:
         return spec
     return f"{kind}:{Path(path).expanduser().absolute()}"
 

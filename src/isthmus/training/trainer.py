@@ -109,6 +109,7 @@ class Trainer:
             mover.optimizer.step()
             mover.optimizer.zero_grad()
         self.step += 1
+        self.model.progress = self.step / self.options.steps  # of the model as it is now, e.g. in a checkpoint
         if self.average:
             self.average.update()
 

@@ -9,7 +9,7 @@ import tyro
 
 from isthmus.apps.options import command_line
 from isthmus.data.options import DataOptions
-from isthmus.errors import ConfigError
+from isthmus.errors import ConfigError, DataError
 
 
 def main(arguments: list[str]) -> None:
@@ -50,4 +50,6 @@ def check(
     if json:
         print(json_format.dumps(report.to_dict(), indent=2))
     else:
-        show(report, Console())
+        show(report, Console(emoji=False))  # else :notes: in a name would become a picture
+    if fault := report.fault():
+        raise DataError(fault)

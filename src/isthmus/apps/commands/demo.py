@@ -32,7 +32,7 @@ def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, ov
 
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(emoji=False, highlight=False)
     for direction, row in results.items():
         console.print(
             f"{direction.replace('_', ' ')}: accuracy [bold]{row['accuracy']:.1%}[/] (ceiling {row['ceiling']:.1%}), "

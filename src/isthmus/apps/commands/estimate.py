@@ -41,4 +41,4 @@ def main(arguments: list[str]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in found.rows():
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    Console(emoji=False, highlight=False).print(table)

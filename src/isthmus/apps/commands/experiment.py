@@ -25,7 +25,7 @@ def experiment(
         all: Run every experiment.
         list: List the experiments and do nothing.
         seeds: Seeds to run each variant with; figures are medians.
-        out: Folder for runs and results; what it already holds is not done again.
+        out: Folder for runs and results, as JSON and as pictures; what it already holds is not done again.
         threads: CPU threads; by default what torch chooses.
     """
     from isthmus.experiments.experiment import experiments, find
@@ -49,6 +49,7 @@ def experiment(
         except KeyboardInterrupt:  # which says how to resume one run alone
             raise KeyboardInterrupt("the same command goes on; what is done is not done again") from None
         show(record)
+        print(f"{out / known.name / 'result.json'} and {out / known.name / 'result.png'}")
         passed &= record["passed"]
     return 0 if passed else 1
 
@@ -64,8 +65,8 @@ def show(record: dict[str, Any]) -> None:
     for column in ("variant", *names, "meets the bar", "verdict"):
         table.add_column(column.replace("_", " "))
     for variant, row in record["variants"].items():
-        values = [f"{row['median'][name]:.4g}" for name in names]
+        values = [f"{row['median'][name]:.4g}" if name in row["median"] else "none" for name in names]
         table.add_row(
             variant, *values, str(row["meets_bars"]), "[green]pass[/]" if row["as_expected"] else "[red]FAIL[/]"
         )
-    Console().print(table)
+    Console(emoji=False).print(table)

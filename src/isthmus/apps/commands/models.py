@@ -23,7 +23,7 @@ def models(json: bool = False) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False).print(table())
+    Console(emoji=False, highlight=False).print(table())
 
 
 def table() -> Table:

@@ -24,20 +24,16 @@ def reconstruct(
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
-    from isthmus.apps.plan import Job, check_free, find, is_png, plan
+    from isthmus.apps.plan import is_png, plan
 
-    if one_sheet := is_png(out):
-        jobs = [Job(file, ()) for file in find(inputs, out)]
-        check_free([out], overwrite, inputs=[job.source for job in jobs])
-    else:
-        jobs = plan(inputs, out, 1, overwrite)
+    jobs = plan(inputs, out, [""], overwrite, sheet=True)
 
-    from isthmus.apps.bulk import carry, report, sheet
-    from isthmus.apps.trained import load
+    from isthmus.apps.bulk import carry, opened, report, sheet
     from isthmus.training.checkpoint import write
 
-    trained = load(run, checkpoint)
-    done = carry(trained, jobs, trained.model.spec, lambda pictures: [trained.reconstruct(pictures)], keep=one_sheet)
+    with opened(run, checkpoint) as trained:
+        spec, keep = trained.model.spec, is_png(out)
+        done = carry(trained, jobs, spec, lambda pictures: [trained.reconstruct(pictures)], keep=keep)
     if done.rows:
         write(out, sheet(done.rows))
     report(done.failed, len(jobs))

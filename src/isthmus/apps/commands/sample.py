@@ -14,6 +14,7 @@ def sample(
     out: Path,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     classes: tuple[str, ...] = (),
+    temperature: float = 1.0,
     seed: int | None = None,
     overwrite: bool = False,
     checkpoint: str = "last",
@@ -22,35 +23,44 @@ def sample(
 
     Args:
         run: The run folder, or a model on the Hugging Face hub: owner/name.
-        out: A .png file for one sheet, or a folder for single pictures.
+        out: A .png file for one sheet, or a folder for single pictures. Sounds are written as .wav, into one file one
+            after the other, or into a folder; a .png shows their curves.
         n: How many.
         classes: Draw these classes in turn, by name or number, where the model knows classes.
+        temperature: Spread of the draws: 1 is what the model learnt, less is more typical, 0 the most typical alone.
         seed: Makes the pictures the same each time.
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
-    from isthmus.apps.plan import check_folder, check_free, is_png
+    from isthmus.apps.plan import check_folder, check_free, is_png, is_single
     from isthmus.errors import ConfigError
 
     if n < 1:
         raise ConfigError(f"-n is the number of pictures, at least 1, got {n}")
-    one_sheet = is_png(out)
-    if not one_sheet:
+    single = is_single(out)
+    if single:
+        check_free([out], overwrite)
+    else:
         check_folder(out)
-    files = [out] if one_sheet else [out / f"sample-{i:0{len(str(n))}}.png" for i in range(1, n + 1)]
-    check_free(files, overwrite)
 
-    from isthmus.apps.bulk import square
-    from isthmus.apps.trained import load
-    from isthmus.data.pictures import to_png_bytes
+    import torch
+
+    from isthmus.apps.bulk import check_kind, content, opened, square
     from isthmus.data.work import watched
     from isthmus.training.checkpoint import write
 
-    trained = load(run, checkpoint)
-    if one_sheet:
-        write(out, square(trained.sample(n, classes or None, seed), columns=len(classes) or None))
-        return
-    with trained.seeded(seed):  # a part at a time, so that any number fits into memory
-        parts = watched(trained.drawn(n, classes or None), math.ceil(n / trained.part), f"{n} pictures")
-        for file, image in zip(files, (image for part in parts for image in part), strict=True):
-            write(file, to_png_bytes(image))
+    with opened(run, checkpoint) as trained, trained.seeded(seed):
+        rate = trained.model.spec.rate
+        drawn = trained.drawn(n, classes or None, temperature)
+        parts = watched(drawn, math.ceil(n / trained.part), f"{n} pictures")
+        if is_png(out):
+            write(out, square(torch.cat([*parts]), columns=len(classes) or None))
+        elif single:
+            check_kind(out, rate)
+            write(out, content(torch.cat([*parts]), rate))
+        else:
+            suffix = ".wav" if rate else ".png"
+            files = [out / f"sample-{i:0{len(str(n))}}{suffix}" for i in range(1, n + 1)]
+            check_free(files, overwrite)
+            for file, image in zip(files, (image for part in parts for image in part), strict=True):
+                write(file, content(image, rate))  # a part at a time, so that any number fits into memory

@@ -103,7 +103,7 @@ def show(found: Score) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(emoji=False, highlight=False)
     a, b = map(escape, found.study["names"])
     rate = f"{b} taken for {a}" if found.study["mode"] == "real" else f"{b} preferred to {a}"
     console.print(f"\nstudy {found.study['id']}: {escape(found.study['question'])}\n")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
-from isthmus.apps.options import Preset, command_line, form, make_model, model_options, take_option
+from isthmus.apps.options import command_line, form, make_model, model_options
+from isthmus.apps.preset import Preset, take_option
 from isthmus.data.options import DataOptions
 from isthmus.errors import ConfigError
 from isthmus.models.catalog import Entry, catalog, find
@@ -76,7 +77,7 @@ def overview(command: str, usage: str) -> None:
 
     from isthmus.apps.commands.models import table
 
-    console = Console(highlight=False)
+    console = Console(emoji=False, highlight=False)
     console.print(f"usage: [bold]{escape(usage)} ...[/]\n")
     console.print(table())
     console.print(f"\n[bold]isthmus {command} MODEL --help[/] shows every option with its default and meaning.")

@@ -32,25 +32,23 @@ def translate(
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
-    from isthmus.apps.plan import check_free, check_png, plan
+    from isthmus.apps.plan import check_free, check_png, numbered, plan
 
-    jobs = plan(inputs, out, n, overwrite)
+    jobs = plan(inputs, out, numbered(n), overwrite)
     if grid is not None:
         check_png("--grid", grid)
         check_free([grid], overwrite, inputs=[job.source for job in jobs])
 
-    from isthmus.apps.bulk import carry, report, sheet
-    from isthmus.apps.trained import load
+    from isthmus.apps.bulk import carry, opened, report, sheet
     from isthmus.training.checkpoint import write
 
-    trained = load(run, checkpoint)
-    spec, _ = trained.route(to)
+    with opened(run, checkpoint) as trained, trained.seeded(seed):
+        spec, _ = trained.route(to)
 
-    def draws(pictures: list[Any]) -> list[list[Any]]:
-        return [trained.translate(pictures, to) for _ in range(n)]
+        def draws(pictures: list[Any]) -> list[list[Any]]:
+            return [trained.translate(pictures, to) for _ in range(n)]
 
-    with trained.seeded(seed):
-        done = carry(trained, jobs, spec, draws, keep=grid is not None)
+        done = carry(trained, jobs, spec, draws, to=trained.domains[to], keep=grid is not None)
     if grid is not None and done.rows:
         write(grid, sheet(done.rows))
     report(done.failed, len(jobs))

@@ -25,6 +25,13 @@ class AutoencoderKL(Model, Autoencodes):
 
     architecture: str = "{}"  # the network's configuration in diffusers, as JSON
 
+    def __post_init__(self) -> None:
+        if self.architecture == "{}":
+            raise ConfigError(
+                "autoencoder-kl is used as it is and not trained: give the folder that diffusers wrote where a trained "
+                "model's is asked for"
+            )
+
     def networks(self, spec: Spec) -> None:
         self.network = diffusers().from_config(json.loads(self.architecture))
         settings = self.network.config
@@ -70,5 +77,5 @@ def diffusers() -> Any:
     try:
         from diffusers import AutoencoderKL
     except ImportError:
-        raise ConfigError("this autoencoder needs the library diffusers: pip install 'isthmus[diffusers]'") from None
+        raise ConfigError("this autoencoder needs the library diffusers: pip install diffusers") from None
     return AutoencoderKL

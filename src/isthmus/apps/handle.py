@@ -1,0 +1,116 @@
+"""What every use of a trained model takes: its domains, images of any form brought to it in parts, seeds, classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from string import ascii_lowercase
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isthmus import core
+from isthmus.apps.forms import Image, fitted, gather, like, to_model
+from isthmus.core import Model, Spec
+from isthmus.data.cache import Array
+from isthmus.data.options import Fit, shorten
+from isthmus.errors import CapabilityError, ConfigError
+from isthmus.models.catalog import catalog, name_of
+from isthmus.training.draws import drawing
+
+PART_VALUES, PART_IMAGES = 2**20, 256  # at most so many values, and images, go through a model at once
+Classes = Sequence[str | int] | str | int  # by name, or by number where no name is one
+
+
+class Handle:
+    """A model on its device, with the content of its config.json."""
+
+    def __init__(self, model: Model, config: dict[str, Any], device: str = "auto") -> None:
+        self.model, self.config = model.to(find_device(device)).eval(), config
+        self.name = name_of(model)
+        self.domains = dict(zip(ascii_lowercase, model.specs, strict=False))  # "a", "b", ... -> Spec
+        values = max(math.prod(spec.shape) for spec in model.specs)
+        # Images at once: a matter of the model alone, so that the draws of a seed are the same on every machine.
+        self.part = max(1, min(PART_IMAGES, PART_VALUES // values))
+
+    def __repr__(self) -> str:
+        domains = ", ".join(f"{letter}: {spec.name} {spec}" for letter, spec in self.domains.items())
+        return f"{type(self).__name__}({self.name}, {domains}, on {self.model.device})"
+
+    @property
+    def fit(self) -> Fit:
+        """How images of another shape were brought to the model's in training."""
+        return self.config.get("data", {}).get("fit", "crop")
+
+    def unable(self, capability: type, verb: str) -> CapabilityError:
+        """The error that says what the model cannot do, and which ones can."""
+        known = {name.lower(): getattr(core, name) for name in core.__all__}
+        able = [
+            entry.name
+            for entry in catalog().values()
+            if any(issubclass(known.get(name, object), capability) for name in entry.capabilities)
+        ]
+        return CapabilityError(f"{self.name} cannot {verb}; these can: {', '.join(able) or 'none'}")
+
+    def seeded(self, seed: int | None) -> AbstractContextManager[None]:
+        """All draws inside the block follow from `seed`, and the caller's generators are afterwards as before.
+
+        Without a seed the block draws from the caller's generators.
+        """
+        return drawing(seed, self.model.device)
+
+    def fitted(self, image: Image, spec: Spec) -> Array:
+        """One image as the model sees it in domain `spec`, as an array [H, W, C] with the bits it came with."""
+        return fitted(image, spec, self.fit)
+
+    def batches(self, images: Sequence[Any], spec: Spec) -> Iterator[tuple[Sequence[Any], Tensor]]:
+        """The images in parts, each with its batch [part, channels, height, width] for the model."""
+        for i in range(0, len(images), self.part):
+            part = images[i : i + self.part]
+            yield part, torch.stack([to_model(image, spec, self.fit).to(self.model.device) for image in part])
+
+    @torch.no_grad()
+    def through(
+        self, function: Callable[[Tensor], Iterable[Tensor]], images: Any, spec: Spec, seed: int | None = None
+    ) -> list[Any]:
+        """What `function` makes of batches of the images: each of its results in the form in which they came."""
+        gathered = gather(images)
+        draws: dict[int, list[Any]] = {}
+        with self.seeded(seed):
+            for part, batch in self.batches(gathered.images, spec):
+                for k, results in enumerate(function(batch)):
+                    draws.setdefault(k, []).extend(like(*pair) for pair in zip(part, results, strict=True))
+        return [gathered.join(draw) for draw in draws.values()]
+
+    @torch.no_grad()
+    def measured(self, function: Callable[[Tensor], Tensor], images: Any) -> Tensor:
+        """What `function` tells of batches of the images, on the CPU: [batch, ...], of one image alone [...]."""
+        gathered = gather(images)
+        found = torch.cat([function(batch).cpu() for _, batch in self.batches(gathered.images, self.model.spec)])
+        return found if gathered.several else found[0]
+
+    def labels(self, classes: Classes) -> list[int]:
+        """Labels of classes. Raises ConfigError or CapabilityError where there are no such classes."""
+        names = self.model.spec.classes
+        if not names:
+            raise CapabilityError(f"this {self.name} was trained without classes, so it cannot be asked for any")
+        wanted = [classes] if isinstance(classes, str | int) else list(classes)
+        numbers = {} if any(name.isdigit() for name in names) else {str(i): i for i in range(len(names))}
+        known = numbers | {name: i for i, name in enumerate(names)}
+        unknown = [str(name) for name in wanted if str(name) not in known]
+        if unknown or not wanted:
+            raise ConfigError(f"no class {', '.join(unknown) or 'was given'}; the classes are {shorten(names)}")
+        return [known[str(name)] for name in wanted]
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name. Raises ConfigError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError):  # as torch says that it lacks one
+        raise ConfigError(f"there is no device {name!r} here; leave it to auto, or say cpu") from None
