@@ -130,7 +130,7 @@ def test_zipped_pictures(tmp_path, offline):
     assert np.array_equal(train.pixels[0], expected)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMED if name != "digits"])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in ("digits", "tones")])
 def test_absent_data_say_where_they_were_looked_for(tmp_path, offline, name):
     with pytest.raises(DataError) as raised:
         both(name, data_root=tmp_path)

@@ -40,6 +40,8 @@ SMALL = {  # by a field's name, where a model has it
     "hidden": 16,
     "features": 4,
     "layers": 1,
+    "depth": 2,
+    "scales": 1,
     "architecture": json.dumps(DIFFUSERS),
 }
 SPEC = Spec(1, 12, 10, ("none", "some", "more", "most"), "tiny")  # not square, and no power of two
@@ -68,13 +70,16 @@ def configured(name: str, **changes: Any) -> Model:
 
 
 def supplier(capability: str) -> str:
-    """The oldest model, which is the simplest, that has a capability and takes no trained model itself."""
+    """The oldest model, which is the simplest, that has a capability and takes no trained model itself.
+
+    One that samples, where there is any, since its codes are random in training.
+    """
     able = [
         entry
         for entry in catalog().values()
         if capability.lower() in entry.capabilities and not any(o.annotation in CAPABILITIES for o in entry.options)
     ]
-    return min(able, key=lambda entry: entry.year).name
+    return min(able, key=lambda entry: ("samples" not in entry.capabilities, entry.year)).name
 
 
 def built(name: str, seed: int = 0, **changes: Any) -> Model:
@@ -140,7 +145,7 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
         if isinstance(model, Classifies):
             found["classify"] = model.classify(batch.image)
         if isinstance(model, Completes):
-            found["complete"] = model.complete(batch.image, upper_half())
+            found["complete"] = model.complete(batch.image, known_part(model))
         if isinstance(model, Scores):
             found["log_prob"] = model.log_prob(batch.image)
         if isinstance(model, Bounds):
@@ -148,6 +153,7 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-def upper_half() -> torch.Tensor:
-    """bool [height, width], true in the upper half of the tiny images."""
-    return (torch.arange(SPEC.height) < SPEC.height // 2)[:, None].expand(SPEC.height, SPEC.width)
+def known_part(model: Completes) -> torch.Tensor:
+    """What a model that completes images can start from, bool [height, width]."""
+    upper_half = (torch.arange(SPEC.height) < SPEC.height // 2)[:, None].expand(SPEC.height, SPEC.width)
+    return upper_half if model.given is None else model.given

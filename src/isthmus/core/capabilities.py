@@ -89,6 +89,11 @@ class Swaps(Autoencodes):
 class Completes(Capability):
     """Draws the missing part of an image."""
 
+    @property
+    def given(self) -> Tensor | None:
+        """What must be known, bool [height, width], where that is always the same; None if it may be anything."""
+        return None
+
     @abstractmethod
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
         """Images like `image` where `known`, bool [height, width], is true, and drawn to go with that elsewhere.

@@ -14,13 +14,17 @@ from isthmus.errors import DataError
 
 @dataclass(frozen=True)
 class Spec:
-    """One domain of images. Height and width need not be equal."""
+    """One domain of images. Height and width need not be equal.
+
+    A sound is an image with one channel and the height 1, whose pixels are its samples, spread by the mu-law.
+    """
 
     channels: int
     height: int
     width: int
     classes: tuple[str, ...] = ()  # names of the classes, in label order; empty without labels
     name: str = ""  # as the user wrote it: "mnist:0-4", "folder:photos"
+    rate: int = 0  # samples per second of a sound; 0 for images
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -29,6 +33,8 @@ class Spec:
 
     def __str__(self) -> str:
         parts = [f"{self.width}x{self.height}", counted(self.channels, "channel")]
+        if self.rate:
+            parts = [f"{counted(self.width, 'sample')} at {self.rate} Hz"]
         return ", ".join(parts + [counted(len(self.classes), "class", "classes")] * bool(self.classes))
 
 
@@ -79,6 +85,10 @@ class Domain(Protocol):
         """float Tensor [n, latent] after `with_codes`."""
 
     def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor) -> Batch:
+        """The examples `index` [batch], as they are."""
+        ...
 
     def with_codes(self, encode: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Self:
         """The same data, each image with its code `encode(image)`, computed once on `device`; codes lie on the CPU."""

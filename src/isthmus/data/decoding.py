@@ -58,10 +58,10 @@ def decoded(pictures: Pictures, form: Form) -> Decoded:
     return Decoded(np.load(folder / "pixels.npy", mmap_mode="c"), np.load(folder / "kept.npy"))
 
 
-def left_out(name: str, errors: list[str], total: int) -> None:
-    """Warn of pictures that cannot be used, by name."""
+def left_out(name: str, errors: list[str], total: int, what: str = "pictures") -> None:
+    """Warn of files that cannot be used, by name."""
     shown = "; ".join(errors[:5]) + (f"; and {len(errors) - 5} more" if len(errors) > 5 else "")
-    warnings.warn(f"{name}: {len(errors)} of {total} pictures left out: {shown}", stacklevel=3)
+    warnings.warn(f"{name}: {len(errors)} of {total} {what} left out: {shown}", stacklevel=3)
 
 
 def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, str]:

@@ -29,6 +29,18 @@ SPLIT_OF |= dict.fromkeys(("val", "valid", "validation"), "val")
 JOINED = re.compile(r"(train|test|val)[_-]?(.*)", re.IGNORECASE)  # trainA, test_photos
 
 
+class Kind(NamedTuple):
+    """Which files of a folder are its content, and what to call them."""
+
+    what: str
+    suffixes: frozenset[str]
+    examples: str
+
+
+PICTURES = Kind("pictures", SUFFIXES, ".png, .jpg, .webp, .tif and the like")
+SOUNDS = Kind("sounds", frozenset({".wav", ".wave"}), ".wav")
+
+
 class Place(NamedTuple):
     """What the path of a picture says about it."""
 
@@ -36,8 +48,8 @@ class Place(NamedTuple):
     inner: tuple[str, ...]  # the path below the split
 
 
-def scan(root: Path, spec: str) -> dict[str, tuple[int, int]]:
-    """All pictures in a folder and below it: path from `root` -> (size, time of last change), sorted."""
+def scan(root: Path, spec: str, kind: Kind = PICTURES) -> dict[str, tuple[int, int]]:
+    """All files of a kind in a folder and below it: path from `root` -> (size, time of last change), sorted."""
     if not root.exists():
         raise DataError(f'"{spec}": there is no folder {root}')
     if not root.is_dir():
@@ -46,13 +58,13 @@ def scan(root: Path, spec: str) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for entry in walk(root, {os.path.realpath(root)}):
         suffix = Path(entry.name).suffix.lower()
-        if suffix in SUFFIXES:
+        if suffix in kind.suffixes:
             status = entry.stat()
             found[Path(entry.path).relative_to(root).as_posix()] = status.st_size, status.st_mtime_ns
         else:
             others[suffix or entry.name] += 1
     if not found:
-        raise DataError(f'"{spec}": {why_empty(root, others)}')
+        raise DataError(f'"{spec}": {why_empty(root, others, kind)}')
     return dict(sorted(found.items()))
 
 
@@ -73,17 +85,16 @@ def walk(folder: str | Path, seen: set[str]) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def why_empty(root: Path, others: Counter[str]) -> str:
-    """What a folder without pictures holds instead, and what to do."""
+def why_empty(root: Path, others: Counter[str], kind: Kind) -> str:
+    """What a folder without files of a kind holds instead, and what to do."""
+    what = kind.what
     if others:
         kinds = ", ".join(suffix for suffix, _ in others.most_common(3))
-        return (
-            f"{root} holds no pictures, only other files ({kinds}); pictures are .png, .jpg, .webp, .tif and the like"
-        )
+        return f"{root} holds no {what}, only other files ({kinds}); {what} are {kind.examples}"
     folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
     if folders:
-        return f"{root} and its subfolders ({shorten(folders, 5)}) hold no pictures: is it the right folder?"
-    return f"{root} is empty: put pictures there, in subfolders if they have classes"
+        return f"{root} and its subfolders ({shorten(folders, 5)}) hold no {what}: is it the right folder?"
+    return f"{root} is empty: put {what} there, in subfolders if they have classes"
 
 
 def places(names: Sequence[str], root: Path, pairs: bool = False) -> list[Place]:

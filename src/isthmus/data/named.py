@@ -39,6 +39,7 @@ class Named:
     classes: tuple[str, ...]
     layouts: tuple[Layout, ...]
     torchvision: str | None = None  # the class of torchvision.datasets that downloads it
+    rate: int = 0  # of sounds, in samples per second
 
 
 def idx(folder: str, suffix: str = "") -> Layout:
@@ -128,6 +129,24 @@ def sklearn_digits(root: Path, split: Split) -> Decoded:
     return pixels[index], data.target[index]
 
 
+def tones(root: Path, split: Split) -> Decoded:
+    """Synthesised tones of 0.1 seconds, 1200 for training and 150 for testing, equally many of each pitch.
+
+    A tone repeats a waveform of its own, which takes one of four values at random every 5 samples: what comes next is
+    chance for who does not remember the period before, and certain for who does.
+    """
+    from isthmus.data.audio import to_pixels
+
+    random = np.random.default_rng(split == "test")
+    labels = np.arange(1200 if split == "train" else 150) % len(PITCHES)
+    waves = []
+    for label in labels:
+        period = TONE_RATE // PITCHES[label]
+        wave = np.tile(np.repeat(random.integers(4, size=period // 5), 5), 2 + TONE_SAMPLES // period)
+        waves.append(wave[random.integers(period) :][:TONE_SAMPLES] / 3 - 0.5)
+    return to_pixels(np.stack(waves))[:, None], labels
+
+
 def mnist_m(archive: zipfile.ZipFile, split: Split) -> Mapping[str, int]:
     lines = archive.read(f"mnist_m/{split}_labels.txt").decode().splitlines()
     return {f"mnist_m/{split}/{name}": int(label) for name, label in (line.split() for line in lines)}
@@ -154,6 +173,7 @@ def olivetti(file: dict[str, Array]) -> Decoded:
 
 
 TEN = tuple("0123456789")
+PITCHES, TONE_RATE, TONE_SAMPLES = (80, 100, 160), 8000, 800
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
@@ -176,6 +196,7 @@ SETS = {
     "mnist-m": Named(TEN, (zipped("mnist-m/mnist_m_subset.zip", mnist_m),)),
     "olivetti": Named(tuple(map(str, range(40))), (matlab("olivetti/olivettifaces.mat", olivetti, 0.2),)),
     "chars74k-digits": Named(TEN, (zipped("chars74k-digits/chars74k_digits_48.zip", chars74k),)),
+    "tones": Named(tuple(f"{pitch}Hz" for pitch in PITCHES), (Layout(lambda split: (), tones),), rate=TONE_RATE),
 }
 
 
@@ -197,7 +218,7 @@ def open_named(source: Source, split: Split, root: Path) -> Arrays:
 
     key = digest(source.kind, split, stamp(*files))
     arrays = remember_arrays(key, build)
-    listing = Arrays(source.text, key, arrays["pixels"], np.asarray(arrays["labels"]), data.classes)
+    listing = Arrays(source.text, key, arrays["pixels"], np.asarray(arrays["labels"]), data.classes, rate=data.rate)
     return listing.only(source.select(data.classes))
 
 

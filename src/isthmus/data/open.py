@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import PurePath
 
@@ -39,11 +40,13 @@ def together(domains: list[tuple[Images, Array]]) -> list[Images]:
 
 def to_images(pictures: Pictures, options: DataOptions) -> tuple[Images, Array]:
     """The pictures in the form that the options ask for, memory-mapped; and which of them could be read."""
+    if pictures.rate:  # the form of sounds is settled
+        options = replace(options, size=None, channels=None, crop=0.0, flip=False, binarise=False)
     width, height = options.width_height() or pictures.size()
     channels = options.channels or pictures.channels()
     if options.binarise and channels != 1:
         raise DataError(f"binarise is for grey pictures, and {pictures.name} has colour: add --channels 1")
-    spec = Spec(channels, height, width, pictures.classes, pictures.name)
+    spec = Spec(channels, height, width, pictures.classes, pictures.name, pictures.rate)
     room = 1 + options.crop
     form = Form(round(width * room), round(height * room), channels, options.fit, options.binarise)
     natural = (form.channels, form.height, form.width, False)

@@ -28,15 +28,18 @@ NAMED = (
     "mnist-m",
     "olivetti",
     "chars74k-digits",
+    "tones",
 )
-WITH_PATH = ("folder", "pairs", "hf")
+FOLDERS = ("folder", "pairs", "audio")  # what follows the colon is a path
+WITH_PATH = (*FOLDERS, "hf")
 
 
 @dataclass(kw_only=True)
 class DataOptions:
     """Which images, and in which form the model sees them."""
 
-    data: tuple[str, ...] = ("digits",)  # one spec per domain: mnist, mnist:0-4, folder:PATH, pairs:PATH, hf:owner/name
+    data: tuple[str, ...] = ("digits",)  # one spec per domain: mnist, mnist:0-4, folder:PATH, pairs:PATH, audio:PATH,
+    # hf:owner/name
     pair: str | None = None  # pairs: "0=5,1=6" by class, "class" same class names, "index" same position; else unpaired
     size: str | None = None  # "128", or "128x96" = width x height; by default the size that all pictures have
     channels: Literal[1, 3, 4] | None = None  # 1 grey, 3 colour, 4 with alpha; by default 1, or 3 if any is coloured
@@ -46,6 +49,8 @@ class DataOptions:
     binarise: bool = False  # usual static binarisation: on with probability grey/255, drawn once from a fixed seed
     data_root: Path | None = None  # where named data sets lie; by default $ISTHMUS_DATA or ~/.cache/isthmus/data
     test_fraction: float = 0.1  # held out where the data have no test split of their own
+    rate: int | None = None  # samples per second to which sounds are brought; by default what all their files have
+    seconds: float | None = None  # sounds are cut into pieces of this length; by default the length that all have
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -54,6 +59,9 @@ class DataOptions:
             raise ConfigError(f"crop is a fraction between 0 and 1, got {self.crop}")
         if not 0 < self.test_fraction < 1:
             raise ConfigError(f"test_fraction lies between 0 and 1, got {self.test_fraction}")
+        for name in ("rate", "seconds"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ConfigError(f"{name} must be positive, got {value}")
         self.width_height()
 
     def width_height(self) -> tuple[int, int] | None:
@@ -75,7 +83,7 @@ class Source:
     """One data spec, taken apart."""
 
     text: str  # as the user wrote it
-    kind: str  # a named data set, or one of folder, pairs, hf
+    kind: str  # a named data set, or one of folder, pairs, audio, hf
     argument: str = ""  # path or repository
     classes: tuple[str, ...] | None = None  # the classes asked for, None for all
 
@@ -93,7 +101,7 @@ class Source:
 
 
 def parse(spec: str) -> Source:
-    """Read a data spec: `NAME[:CLASSES]`, `folder:PATH[:CLASSES]`, `pairs:PATH` or `hf:owner/name[:CLASSES]`."""
+    """Read a data spec: `NAME[:CLASSES]`, `folder:PATH[:CLASSES]`, `pairs:PATH`, and so on."""
     kind, _, rest = spec.partition(":")
     kind = kind.strip().lower()
     if kind in NAMED:
@@ -133,7 +141,7 @@ def unknown(spec: str, kind: str) -> str:
     hint = (
         f"did you mean {' or '.join(near)}?"
         if near
-        else f"there are {', '.join(NAMED)}, and " + ("folder:PATH, pairs:PATH, hf:owner/name")
+        else f"there are {', '.join(NAMED)}, and " + ("folder:PATH, pairs:PATH, audio:PATH, hf:owner/name")
     )
     return f'unknown data "{spec}": {hint}'
 

@@ -16,6 +16,10 @@ def open_source(source: Source, split: Split, options: DataOptions) -> tuple[Pic
         from isthmus.data.pairs import open_pairs
 
         return open_pairs(source, split, options.test_fraction)
+    if source.kind == "audio":
+        from isthmus.data.audio import open_audio
+
+        return (open_audio(source, split, options),)
     if source.kind == "hf":
         from isthmus.data.hub import open_hub
 
