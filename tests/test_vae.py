@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 
 from isthmus.core import Batch, Spec
-from isthmus.core.operations import interpolate, reconstruct, slerp
+from isthmus.core.operations import path, reconstruct, slerp
 from isthmus.errors import ConfigError
 from isthmus.losses.likelihood import bernoulli_log_prob, gaussian_kl
 from isthmus.models.autoencoders.vae import VAE
@@ -122,16 +122,17 @@ def test_options_that_make_no_sense_are_refused(option):
         VAE(**{option: 0})
 
 
-def test_interpolation_starts_and_ends_at_the_reconstructions(image):
+def test_interpolation_leads_through_the_reconstructions(image):
     model = VAE(latent=3, hidden=8).build(SPEC)
     for spherical in (False, True):
-        path = interpolate(model, image[0], image[1], 5, spherical=spherical)
-        torch.testing.assert_close(path[[0, -1]], reconstruct(model, image[:2]))
+        images = model.decode(path(model.encode(image[:3]), 5, spherical=spherical))
+        assert len(images) == 9
+        torch.testing.assert_close(images[[0, 4, 8]], reconstruct(model, image[:3]))
 
 
 def test_slerp_keeps_the_norm_and_halves_the_angle():
     start, end = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
-    path = slerp(start, end, torch.tensor([[0.0], [0.5], [1.0]]))
-    torch.testing.assert_close(path.norm(dim=1), torch.full((3,), 2.0))
-    torch.testing.assert_close(path[1], torch.tensor([2.0, 2.0]) / math.sqrt(2))
+    between = slerp(start, end, torch.tensor([[0.0], [0.5], [1.0]]))
+    torch.testing.assert_close(between.norm(dim=1), torch.full((3,), 2.0))
+    torch.testing.assert_close(between[1], torch.tensor([2.0, 2.0]) / math.sqrt(2))
     torch.testing.assert_close(slerp(start, start, torch.tensor([[0.3]]))[0], start)

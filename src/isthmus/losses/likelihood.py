@@ -27,8 +27,13 @@ def gaussian_log_prob(mean: Tensor, scale: Tensor | float, x: Tensor) -> Tensor:
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, 1)) [batch] (Kingma and Welling, 2014, appendix B)."""
+    return gaussian_kl_terms(mean, log_variance).flatten(1).sum(1)
+
+
+def gaussian_kl_terms(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The same of each dimension, in the shape of `mean`."""
     mean, log_variance = mean.float(), log_variance.float()
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 def gaussian_log_ratio(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -25,3 +25,24 @@ class Concatenated(nn.Module):
 
     def forward(self, *vectors: Tensor) -> Tensor:
         return self.net(torch.cat(vectors, dim=1))
+
+
+class Conditioned(nn.Module):
+    """`mlp` whose hidden layers all see a class: ([batch, widths[0]], one-hot [batch, classes]) -> [batch, widths[-1]].
+
+    The class shifts every unit, at first so far that each class begins with active units of its own. As one more input
+    among many it would be heard late, if ever.
+    """
+
+    def __init__(self, classes: int, *widths: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.shifts = nn.ModuleList(nn.Linear(classes, width, bias=False) for width in widths[1:-1])
+        for parameter in self.shifts.parameters():
+            nn.init.normal_(parameter, std=1.5)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        *between, last = self.layers
+        for layer, shift in zip(between, self.shifts, strict=True):
+            x = (layer(x) + shift(y)).relu()
+        return last(x)
