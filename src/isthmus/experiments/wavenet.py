@@ -29,8 +29,8 @@ def measure(
 ) -> Mapping[str, Mapping[str, float]]:
     """What a sample of the test tones costs, and what becomes of tones.
 
-    Of tones that are continued, the share that keep their strongest frequency; of tones that are drawn, the share of
-    samples that equal those before them by a period of the pitch asked for.
+    Of tones that are continued by what is most probable, the share that keep their strongest frequency; of tones that
+    are drawn, the share of samples that equal those before them by a period of the pitch asked for.
     """
     import math
 
@@ -41,7 +41,7 @@ def measure(
     nats = torch.cat([model.log_prob(part) for part in tones.split(50)])
     known = (torch.arange(spec.width) < spec.width // 2).expand(1, -1)
     unknown = ~known.flatten()
-    true, drawn = (x[:, 0, 0, unknown] for x in (tones, model.complete(tones, known)))
+    true, drawn = (x[:, 0, 0, unknown] for x in (tones, model.complete(tones, known, temperature=0.0)))
     kept = (peaks(drawn, spec.rate) / peaks(true, spec.rate) - 1).abs() <= TOLERANCE
     periods = [spec.rate // int(spec.classes[label].removesuffix("Hz")) for label in batch.label]
     sampled = zip(model.sample(len(tones), batch.label)[:, 0, 0], periods, strict=True)
