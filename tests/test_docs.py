@@ -59,7 +59,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands() -> Iterator[Any]:
     for page in PAGES:
-        for line in "".join(blocks(page.read_text(), "bash")).splitlines():
+        for line in "".join(blocks(page.read_text(), "bash")).replace("\\\n", "").splitlines():
             words = shlex.split(line.removeprefix("uv run "), comments=True)
             if words[:1] == ["isthmus"]:
                 yield pytest.param(words[1:], id=f"{page.stem}: {' '.join(words[1:4])}")

@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "draw new pictures",
     "reconstruct": "send pictures through a model's code and back",
     "interpolate": "lead from one picture to another through codes",
+    "manifold": "all that two dimensions of the code hold, on one sheet",
     "swap": "give pictures other classes, and keep all else",
     "complete": "keep a part of pictures and draw the rest anew",
     "score": "how probable pictures are to a model",

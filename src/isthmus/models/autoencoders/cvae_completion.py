@@ -70,7 +70,7 @@ class CVAECompletion(Model, Completes):
     def players(self) -> dict[str, Player]:
         return {
             "baseline": Player(self.baseline, lr=self.lr),
-            "cvae": Player(self.prior, self.recognition, self.generation, lr=self.lr),
+            "completion": Player(self.prior, self.recognition, self.generation, lr=self.lr),
         }
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
@@ -85,7 +85,7 @@ class CVAECompletion(Model, Completes):
         if self.alpha < 1:
             z = reparameterise(*prior)
             losses["gsnn"] = -(1 - self.alpha) * log_likelihood(self.generation(x, z), y).mean()
-        yield Turn("cvae", losses)
+        yield Turn("completion", losses)
 
     def parts(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """x and y: the pixels that are given [batch, given] and the others [batch, missing], in [-1, 1]."""

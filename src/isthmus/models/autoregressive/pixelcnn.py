@@ -1,0 +1,77 @@
+"""Pixel Recurrent Neural Networks. Van den Oord et al., 2016. arXiv:1601.06759.
+
+PixelCNN is the third network of this paper. The probability of an image is the product of the probabilities of its
+values, each given all before it (eq. 1, eq. 2): a stack of masked convolutions gives the logits of all values in one
+pass. Where the paper draws with one pass for each value, the caches of `isthmus.nn.masked_sampler` draw the same
+images at the cost of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
+from isthmus.errors import ConfigError
+from isthmus.nn.autoregressive import categorical_log_prob, from_levels, to_levels
+from isthmus.nn.masked import PlainPixels
+
+__all__ = ["PixelCNN"]
+
+
+class PixelCNN(Model, Samples, Completes, Scores):
+    """PixelCNN: minimises -log p(x) = -sum over i of log p(x_i | x_1, ..., x_i-1)."""
+
+    levels: Literal[2, 256] = 256  # values that a pixel has: 256, or on and off
+    features: int = 32  # h, the channels of the masked convolutions; the residual path has 2h
+    layers: int = 7  # residual blocks
+    kernel: int = 3  # side of their masked convolutions
+    first_kernel: int = 7  # side of the first masked convolution
+    hidden: int = 64  # channels between the last two 1x1 convolutions
+    first_mask: Literal["A", "B"] = "A"  # of the first convolution; with B each value sees itself, as an ablation
+    lr: float = 1e-3  # learning rate of Adam at first, from where it falls linearly to 0
+
+    def __post_init__(self) -> None:
+        for name, least in {"features": 1, "layers": 1, "hidden": 1, "kernel": 3, "first_kernel": 3}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("kernel", "first_kernel"):
+            if getattr(self, name) % 2 == 0:
+                raise ConfigError(f"{name} must be odd, so that it has a middle, got {getattr(self, name)}")
+        if self.lr <= 0:
+            raise ConfigError(f"lr must be positive, got {self.lr}")
+
+    def networks(self, spec: Spec) -> None:
+        if min(self.features, self.hidden) < spec.channels:
+            raise ConfigError(f"features and hidden must be at least {spec.channels}, one for each channel of the data")
+        sizes = self.features, self.layers, self.kernel, self.first_kernel, self.hidden
+        self.network = PlainPixels(spec.channels, self.levels, *sizes, self.first_mask)
+
+    def players(self) -> dict[str, Player]:
+        return {"pixelcnn": Player(self.network, lr=self.lr, schedule=lambda progress: 1 - progress)}
+
+    def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
+        yield Turn("pixelcnn", {"nll": -self.log_prob(next(batches).image).mean()})
+
+    def logits(self, image: Tensor) -> Tensor:
+        """Of each value, given those before it: [batch, levels, channels, height, width]."""
+        return self.network(self.rounded(image))
+
+    def rounded(self, image: Tensor) -> Tensor:
+        """The image with the nearest values that the model knows."""
+        return from_levels(to_levels(image, self.levels), self.levels)
+
+    def log_prob(self, image: Tensor) -> Tensor:
+        return categorical_log_prob(self.logits(image), to_levels(image, self.levels))
+
+    def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        blank = torch.zeros(n, *self.spec.shape, device=self.device)
+        return self.complete(blank, torch.zeros_like(blank[0, 0], dtype=torch.bool), temperature)
+
+    def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
+        """Each missing value is drawn given all before it, and none behind it: a known beginning serves best."""
+        drawn = self.network.fill(self.rounded(image), known, torch.rand_like(image), temperature=temperature)
+        return torch.where(known, image, drawn)
