@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError, DataError
@@ -98,6 +100,26 @@ def test_more_samples_bound_the_likelihood_more_tightly() -> None:
     assert one < many
 
 
+@pytest.mark.parametrize("prior", ["standard", "learned"])
+def test_the_weights_average_to_the_likelihood(prior: str) -> None:
+    """With one dimension p(x) is an integral over z, for the prior of each class, and a mean over classes."""
+    model, x = cvae(latent=1, prior=prior), images(1)
+    torch.manual_seed(0)
+    for layer in model.place:
+        torch.nn.init.normal_(layer.weight)
+    z = torch.linspace(-10, 10, 10_001)[:, None]
+    copies = x.expand(len(z), -1, -1, -1)
+    with torch.no_grad():
+        joint = torch.cat(
+            [model.log_likelihood(copies, z, y) + Normal(0.0, 1.0).log_prob(z[:, 0]) for y in model.each_class(len(z))]
+        )
+        evidence = joint.double().logsumexp(0).item() + math.log(20 / 10_000 / 3)
+        weights = model.log_weight(x, 50_000).double().flatten()
+    error = 5 * weights.exp().std().item() / math.exp(evidence) / math.sqrt(len(weights))
+    assert weights.logsumexp(0).item() - math.log(len(weights)) == pytest.approx(evidence, abs=error + 1e-4)
+    assert weights.mean().item() < evidence
+
+
 def test_data_without_classes_are_refused() -> None:
     with pytest.raises(DataError, match="class folders"):
         CVAE().build(Spec(1, 4, 6))
@@ -124,6 +146,37 @@ def test_completions_differ_and_keep_what_is_given() -> None:
     assert torch.equal(here, model.complete(changed, model.given)[:, :, ~model.given])
     with pytest.raises(ConfigError, match="starts from the lower left quadrant"):
         model.complete(x, ~model.given)
+
+
+@pytest.mark.parametrize("recognise", [False, True])
+def test_both_estimates_approach_the_conditional_likelihood(recognise: bool) -> None:
+    """With one dimension p(y | x) is an integral over z, whose prior depends on x."""
+    model, x = completion(latent=1), images(1)
+    given, missing = model.parts(x)
+    with torch.no_grad():
+        model.prior.net[-1].bias.copy_(torch.tensor([1.5, -1.0]))
+        model.recognition.net[-1].bias.copy_(torch.tensor([1.0, -0.5]))
+        mean, log_variance = model.prior_of(given, model.baseline(given))
+        z = torch.linspace(-10, 10, 10_001)[:, None]
+        logits = model.generation(given.expand(len(z), -1), z)
+        joint = -binary_cross_entropy_with_logits(logits, (missing.expand(len(z), -1) + 1) / 2, reduction="none").sum(1)
+        joint += Normal(mean, (0.5 * log_variance).exp()).log_prob(z)[:, 0]
+        exact = joint.double().logsumexp(0).item() + math.log(20 / 10_000)
+        torch.manual_seed(0)
+        many = model.conditional_log_prob(x.expand(2000, -1, -1, -1), 50, recognise).double()
+        once = model.conditional_log_prob(x.expand(2000, -1, -1, -1), 1, recognise).double()
+    weights = (many - exact).exp()
+    assert weights.mean().item() == pytest.approx(1, abs=5 * weights.std().item() / math.sqrt(len(weights)) + 1e-4)
+    assert once.mean() < many.mean() <= exact + 1e-3
+
+
+def test_the_divergence_is_that_of_the_posterior_from_the_prior() -> None:
+    model, x = completion(), images()
+    _, turn = model.turns(iter([Batch(x)]))
+    given, missing = model.parts(x)
+    p, q = model.prior_of(given, model.baseline(given)), model.posterior_of(given, missing)
+    between = kl_divergence(*(Normal(mean, (0.5 * log_variance).exp()) for mean, log_variance in (q, p)))
+    torch.testing.assert_close(turn.losses["kl"], between.sum() / len(x))
 
 
 def test_alpha_mixes_both_objectives() -> None:

@@ -71,5 +71,5 @@ def test_what_it_cannot_use(monkeypatch):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match=r'pip install "isthmus\[datasets\]"'):
+    with pytest.raises(DataError, match="needs the package datasets: pip install datasets"):
         open_data(DataOptions(data=("hf:owner/name",)), "train")

@@ -9,7 +9,8 @@ from torch.distributions import Normal
 from isthmus.core import Batch, Spec
 from isthmus.core.operations import path, reconstruct, slerp
 from isthmus.errors import ConfigError
-from isthmus.losses.likelihood import bernoulli_log_prob, gaussian_kl
+from isthmus.evaluation.likelihood import importance_weighted
+from isthmus.losses.likelihood import bernoulli_log_prob, gaussian_kl, gaussian_kl_terms
 from isthmus.models.autoencoders.vae import VAE
 
 SPEC = Spec(1, 6, 5)
@@ -116,7 +117,76 @@ def test_two_dimensions_suffice():
     assert VAE(latent=2, hidden=8).build(SPEC).decode(torch.zeros(7, 2)).shape == (7, 1, 6, 5)
 
 
-@pytest.mark.parametrize("option", ["latent", "hidden", "features", "scale", "lr"])
+def test_free_bits_leave_a_dimension_alone_until_its_mean_divergence_is_above_them(image):
+    """Kingma et al., 2016, eq. 15: the maximum is taken of each dimension's mean over the batch."""
+    plain, free = VAE(latent=3, hidden=8), VAE(latent=3, hidden=8, free_bits=0.05)
+    free.build(SPEC).load_state_dict(plain.build(SPEC).state_dict())
+    with torch.no_grad():
+        for model in (plain, free):
+            model.encoder[-1].bias[0] = 2.0  # the first dimension's mean
+    terms = gaussian_kl_terms(*free.posterior(image)).mean(0)
+    assert terms[0] > 0.05
+    assert (terms[1:] < 0.05).all()
+    torch.testing.assert_close(losses(free, image)["kl"], terms[0] + 2 * 0.05)
+    torch.testing.assert_close(losses(plain, image)["kl"], terms.sum())
+    (gradient,) = torch.autograd.grad(losses(free, image)["kl"], free.encoder[-1].bias)
+    assert gradient[[0, 3]].abs().min() > 0
+    assert not gradient[[1, 2, 4, 5]].any()
+
+
+def test_warm_up_raises_the_weight_of_the_divergence_from_0_to_beta(image):
+    model = VAE(latent=3, hidden=8, beta=2.0, warm_up=0.5).build(SPEC)
+    full = 2 * gaussian_kl(*model.posterior(image)).mean()
+    for progress, part in ((0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)):
+        model.progress = progress
+        torch.testing.assert_close(losses(model, image)["kl"], part * full)
+
+
+def test_the_bound_of_several_samples_is_what_is_maximised(image):
+    """Burda et al., 2016, eq. 8; and it is the tighter one, on average."""
+    model = VAE(latent=3, hidden=8, importance=5).build(SPEC)
+    torch.manual_seed(5)
+    terms = losses(model, image)
+    assert terms.keys() == {"bound"}
+    torch.manual_seed(5)
+    weights = model.log_weight(image, 5).exp()
+    torch.testing.assert_close(terms["bound"], -weights.mean(0).log().mean())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    many = image.repeat(200, 1, 1, 1)
+    assert importance_weighted(model, many, 5).mean() > importance_weighted(model, many, 1).mean()
+
+
+def test_a_learned_scale_settles_where_it_is_the_error_of_a_pixel(image):
+    """Rybkin et al., 2021: with all else fixed, the best variance is the mean squared error."""
+    model = VAE(latent=3, hidden=8, likelihood="gaussian", learn_scale=True, scale=0.3).build(SPEC)
+    z = model.encode(image)
+    assert model.log_scale[0].exp().item() == pytest.approx(0.3)
+    error = (model.decode(z) - image).square().mean()
+    for factor, sign in ((0.5, 1), (1.0, 0), (2.0, -1)):
+        with torch.no_grad():
+            model.log_scale[0].fill_((factor * error.sqrt()).log())
+        (gradient,) = torch.autograd.grad(model.log_likelihood(image, z).mean(), model.log_scale[0], retain_graph=True)
+        assert gradient.sign() == sign if sign else gradient.abs() < 1e-3
+    assert any(p is model.log_scale[0] for p in model.players()["vae"].parameters())
+    fixed = VAE(latent=3, hidden=8, likelihood="gaussian").build(SPEC)
+    assert len(fixed.log_scale) == 0
+
+
+@pytest.mark.parametrize("more", [{"beta": 2.0}, {"warm_up": 0.1}, {"free_bits": 0.1}])
+def test_the_bound_of_several_samples_has_no_divergence_to_weigh(more):
+    with pytest.raises(ConfigError, match="several samples"):
+        VAE(importance=2, **more)
+
+
+@pytest.mark.parametrize(("option", "value"), [("warm_up", -0.1), ("warm_up", 1.1), ("free_bits", -1.0)])
+def test_schedules_that_make_no_sense_are_refused(option, value):
+    with pytest.raises(ConfigError, match=option):
+        VAE(**{option: value})
+
+
+@pytest.mark.parametrize("option", ["latent", "hidden", "features", "scale", "importance", "lr"])
 def test_options_that_make_no_sense_are_refused(option):
     with pytest.raises(ConfigError, match=option):
         VAE(**{option: 0})

@@ -58,12 +58,12 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
         self.network = GatedPixels(spec.channels, self.levels, *sizes, conditions, self.first_mask)
 
     def players(self) -> dict[str, Player]:
-        return {"pixelcnn": Player(self.network, lr=self.lr, schedule=lambda progress: 1 - progress)}
+        return {"gated": Player(self.network, lr=self.lr, schedule=lambda progress: 1 - progress)}
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         batch = next(batches)
         label = batch.label if self.conditional else None
-        yield Turn("pixelcnn", {"nll": -self.log_likelihood(batch.image, label).mean()})
+        yield Turn("gated", {"nll": -self.log_likelihood(batch.image, label).mean()})
 
     def logits(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Of each value, given those before it and the class: [batch, levels, channels, height, width]."""
