@@ -9,15 +9,15 @@ from isthmus.experiments.experiment import Bar, Experiment, Training
 EXPERIMENTS = (
     Experiment(
         name="vae",
-        claim="the bound on binarised MNIST after ten epochs, and the mean-over-pixels bug that kills the code",
+        claim="the bound on binarised MNIST after twenty epochs, and the mean-over-pixels bug that kills the code",
         training=Training(
             model="vae",
             data={"data": ("mnist",), "binarise": True},
             options={"latent": 20, "hidden": 400},
-            run={"epochs": 10, "batch_size": 100},
+            run={"epochs": 20, "batch_size": 100, "average": 0.999},
         ),
-        bars=(Bar("likelihood/nats", at_least=-108.0),),
+        bars=(Bar("likelihood/nats", at_least=-104.0),),
         ablations={"mean over pixels": {"beta": 784.0}},
-        groups=("reconstruction",),
+        groups=("importance_weighted", "reconstruction"),
     ),
 )
