@@ -31,12 +31,13 @@ def categorical_log_prob(logits: Tensor, value: Tensor) -> Tensor:
 def draw(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
     """The value [...] at which the cumulated probabilities of `logits` [..., levels] exceed `uniform` [...], in [0, 1).
 
-    A function of its arguments, so that two samplers with the same noise can be compared value by value. At temperature
-    0 it is the most probable value.
+    A function of its arguments, so that two samplers with the same noise can be compared value by value: in float64,
+    where what they round differently moves a border by a billionth. At temperature 0 it is the most probable value.
     """
     if temperature == 0:
         return logits.argmax(-1)
-    cumulated = (logits.float() / temperature).softmax(-1).cumsum(-1)
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64  # which MPS has not
+    cumulated = (logits.to(exact) / temperature).softmax(-1).cumsum(-1)
     return (cumulated <= uniform[..., None]).sum(-1).clamp_(max=logits.shape[-1] - 1)
 
 
