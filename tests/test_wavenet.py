@@ -171,11 +171,11 @@ def test_a_sum_over_values_and_a_mean_over_the_batch():
 def test_the_class_is_heard_in_the_beginning():
     net, x = model(conditional=True), values()
     nothing = torch.zeros(1, 40, dtype=torch.bool)
-    torch.testing.assert_close(net.log_joint(x, nothing).exp(), torch.full((3, 2), 0.5))
+    torch.testing.assert_close(net.network.log_joint(x, 2, nothing).exp(), torch.full((3, 2), 0.5))
     beginning = torch.arange(40)[None] < 20
     cut = x * beginning  # what comes later must not count
-    torch.testing.assert_close(net.log_joint(x, beginning), net.log_joint(cut, beginning))
-    each = torch.stack([net.log_likelihood(x, torch.full((3,), label)) for label in (0, 1)])
+    torch.testing.assert_close(net.network.log_joint(x, 2, beginning), net.network.log_joint(cut, 2, beginning))
+    each = torch.stack([net.network.log_prob(x, *net.condition(torch.full((3,), label))) for label in (0, 1)])
     torch.testing.assert_close(net.log_prob(x), each.logsumexp(0) - math.log(2))
 
 
@@ -196,7 +196,7 @@ def test_queues_draw_what_whole_passes_draw(known, kernel, conditional):
     uniform = torch.rand(x.shape, generator=torch.Generator().manual_seed(2))
     label = torch.tensor([0, 1, 1]) if conditional else None
     for temperature in (0.0, 1.0):
-        ours = net.network.fill(x, known, uniform, net.condition(label), temperature)
+        ours = net.network.fill(x, known, uniform, *net.condition(label), temperature=temperature)
         theirs = sample_naively(lambda image: net.logits(image, label), x, known, uniform, 256, temperature)
         assert torch.equal(ours, theirs)
     assert torch.equal(ours * known, x * known)

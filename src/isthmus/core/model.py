@@ -112,6 +112,18 @@ class Model(nn.Module, ABC):
         """The configuration: the annotated fields and their values."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
+    def positive(self, *names: str) -> None:
+        """Refuse options of these names that are not above 0, with a ConfigError."""
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+
+    def at_least(self, **least: int) -> None:
+        """Refuse options of these names that are below what is given, with a ConfigError."""
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+
     @property
     def spec(self) -> Spec:
         """The first (often the only) domain."""

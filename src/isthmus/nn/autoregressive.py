@@ -6,11 +6,13 @@ Pixels are in raster order and, at each place, channel by channel. `levels` is t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import OneHotCategorical
 
 
 def to_levels(image: Tensor, levels: int) -> Tensor:
@@ -62,3 +64,46 @@ def sample_naively(
             value = draw(here, uniform[:, channel, row, column], temperature)
             image[:, channel, row, column] = from_levels(value, levels)
     return image
+
+
+class AutoregressiveNetwork(nn.Module):
+    """Gives the logits of every value from the values before it, and `fill`s in what is missing.
+
+    Where a network takes a condition [batch, conditions], it is the last argument of each method.
+    """
+
+    levels: int
+    fill: Callable[..., Tensor]  # (image, known, uniform, *condition, temperature): as `sample_naively` does
+
+    def logits(self, image: Tensor, *condition: Tensor) -> Tensor:
+        """Of images [batch, channels, height, width] in [-1, 1], taken for the nearest values that there are."""
+        return self(from_levels(to_levels(image, self.levels), self.levels), *condition)
+
+    def log_prob(self, image: Tensor, *condition: Tensor, where: Tensor | slice = slice(None)) -> Tensor:
+        """log p(image | condition) in nats [batch], or that of the values at `where`, bool [height, width], alone."""
+        value = to_levels(image, self.levels)
+        return categorical_log_prob(self.logits(image, *condition)[..., where], value[..., where])
+
+    def log_joint(self, image: Tensor, classes: int, where: Tensor | slice = slice(None)) -> Tensor:
+        """log p(image, class) in nats [batch, classes]: the condition is the class, and all are equally frequent."""
+        each = torch.eye(classes, device=image.device)
+        nats = [self.log_prob(image, one.expand(len(image), -1), where=where) for one in each]
+        return torch.stack(nats, dim=1) - math.log(classes)
+
+    def likely_class(self, image: Tensor, known: Tensor, classes: int) -> Tensor:
+        """A class, one-hot [batch, classes], drawn by what is `known` of images up to the first missing place."""
+        beginning = known.flatten().cumprod(0).bool().view_as(known)
+        return OneHotCategorical(logits=self.log_joint(image, classes, beginning)).sample()
+
+    def complete(self, image: Tensor, known: Tensor, *condition: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draw each value that is not `known`, bool [height, width], given all before it, and none behind it."""
+        rounded = from_levels(to_levels(image, self.levels), self.levels)
+        drawn = self.fill(rounded, known, torch.rand_like(image), *condition, temperature=temperature)
+        return torch.where(known, image, drawn)
+
+    def sample(self, n: int, shape: tuple[int, ...], *condition: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draw `n` images of `shape`, value by value."""
+        blank = torch.zeros(n, *shape, device=next(self.parameters()).device)
+        return self.complete(
+            blank, torch.zeros_like(blank[0, 0], dtype=torch.bool), *condition, temperature=temperature
+        )

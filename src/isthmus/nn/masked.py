@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isthmus.nn.autoregressive import AutoregressiveNetwork
 from isthmus.nn.masked_sampler import GatedCache, PlainCache, fill
 
 Mask = Literal["A", "B"]
@@ -78,7 +79,7 @@ class ResidualBlock(nn.Module):
         return x + self.expand(self.convolution(self.reduce(x.relu()).relu()).relu())
 
 
-class PlainPixels(nn.Module):
+class PlainPixels(AutoregressiveNetwork):
     """PixelCNN: a convolution with mask A, then `layers` residual blocks with mask B.
 
     It has a blind spot: a stack of masked convolutions does not see pixels that are up and far to the right. `mask` B
@@ -148,7 +149,7 @@ def gated(x: Tensor) -> Tensor:
     return filtered.tanh() * gate.sigmoid()
 
 
-class GatedPixels(nn.Module):
+class GatedPixels(AutoregressiveNetwork):
     """Gated PixelCNN: `layers` gated layers, which have no blind spot.
 
     `conditions` is the length of the vector that the image is drawn for, or the number of channels of a map of the

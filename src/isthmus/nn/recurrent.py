@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isthmus.nn.autoregressive import AutoregressiveNetwork
 from isthmus.nn.lstm2d import along, diagonals, late, skew, unskew
 from isthmus.nn.masked import MaskedConv2d, by_channel, groups, head
 from isthmus.nn.masked_sampler import fill
@@ -87,7 +88,7 @@ class DiagonalBiLSTM(Recurrent):
         return DiagonalCache(self, batch, width)
 
 
-class RecurrentPixels(nn.Module):
+class RecurrentPixels(AutoregressiveNetwork):
     """PixelRNN: a 7x7 convolution with mask A, `layers` recurrent layers, and two 1x1 convolutions (table 1).
 
     The LSTMs have `features` units, and twice as many features go from layer to layer. The kernel is the Row LSTM's.

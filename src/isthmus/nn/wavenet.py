@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.core import steps
-from isthmus.nn.autoregressive import draw, from_levels, to_levels
+from isthmus.nn.autoregressive import AutoregressiveNetwork, draw, from_levels, to_levels
 
 
 class Layer(nn.Module):
@@ -75,7 +75,7 @@ class Queue:
         return self.layer.paths(x, F.linear(z, self.out, self.layer.out.bias))
 
 
-class WaveNetwork(nn.Module):
+class WaveNetwork(AutoregressiveNetwork):
     """Logits of every value, given all values before it: `blocks` times the dilations 1, 2, 4, ..., 2^(layers - 1).
 
     A value depends on exactly the `receptive_field` values before it. `conditions` is the length of the vector h.

@@ -36,9 +36,7 @@ class AE(Model, Autoencodes):
     lr: float = 1e-3  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        for name in ("latent", "hidden", "layers", "features", "lr"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        self.positive("latent", "hidden", "layers", "features", "lr")
 
     def networks(self, spec: Spec) -> None:
         values = math.prod(spec.shape)

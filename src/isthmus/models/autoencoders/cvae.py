@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.core import Batch, Bounds, Classifies, Model, Player, Samples, Spec, Swaps, Turn
-from isthmus.errors import ConfigError, DataError
+from isthmus.errors import DataError
 from isthmus.losses.likelihood import (
     bernoulli_log_prob,
     gaussian_kl,
@@ -52,9 +52,7 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
     lr: float = 1e-3  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        for name in ("latent", "hidden", "layers", "features", "scale", "lr"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        self.positive("latent", "hidden", "layers", "features", "scale", "lr")
 
     def networks(self, spec: Spec) -> None:
         self.encoder: nn.Module

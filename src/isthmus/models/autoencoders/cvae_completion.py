@@ -44,9 +44,7 @@ class CVAECompletion(Model, Completes):
     lr: float = 1e-3  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        for name in ("latent", "hidden", "layers", "lr"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        self.positive("latent", "hidden", "layers", "lr")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(f"alpha must lie in [0, 1], got {self.alpha}")
 

@@ -51,9 +51,7 @@ class VAE(Model, Samples, Autoencodes, Bounds):
     lr: float = 1e-3  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        for name in ("latent", "hidden", "features", "scale", "importance", "lr"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        self.positive("latent", "hidden", "features", "scale", "importance", "lr")
         if not 0 <= self.warm_up <= 1:
             raise ConfigError(f"warm_up is a part of the training, from 0 to 1, got {self.warm_up}")
         if self.free_bits < 0:

@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
 from isthmus.errors import ConfigError
-from isthmus.nn.autoregressive import categorical_log_prob, from_levels, to_levels
 from isthmus.nn.recurrent import RecurrentPixels
 
 __all__ = ["PixelRNN"]
@@ -36,13 +34,10 @@ class PixelRNN(Model, Samples, Completes, Scores):
     lr: float = 1e-3  # learning rate of RMSProp at first, from where it falls linearly to 0
 
     def __post_init__(self) -> None:
-        for name, least in {"layers": 0, "features": 1, "hidden": 1}.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        self.at_least(layers=0, features=1, hidden=1)
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ConfigError(f"kernel must be odd and at least 3, got {self.kernel}")
-        if self.lr <= 0:
-            raise ConfigError(f"lr must be positive, got {self.lr}")
+        self.positive("lr")
 
     def networks(self, spec: Spec) -> None:
         if min(self.features, self.hidden) < spec.channels:
@@ -58,20 +53,14 @@ class PixelRNN(Model, Samples, Completes, Scores):
 
     def logits(self, image: Tensor) -> Tensor:
         """Of each value, given those before it: [batch, levels, channels, height, width]."""
-        return self.network(self.rounded(image))
-
-    def rounded(self, image: Tensor) -> Tensor:
-        """The image with the nearest values that the model knows."""
-        return from_levels(to_levels(image, self.levels), self.levels)
+        return self.network.logits(image)
 
     def log_prob(self, image: Tensor) -> Tensor:
-        return categorical_log_prob(self.logits(image), to_levels(image, self.levels))
+        return self.network.log_prob(image)
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        blank = torch.zeros(n, *self.spec.shape, device=self.device)
-        return self.complete(blank, torch.zeros_like(blank[0, 0], dtype=torch.bool), temperature)
+        return self.network.sample(n, self.spec.shape, temperature=temperature)
 
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
         """Each missing value is drawn given all before it, and none behind it: a known beginning serves best."""
-        drawn = self.network.fill(self.rounded(image), known, torch.rand_like(image), temperature)
-        return torch.where(known, image, drawn)
+        return self.network.complete(image, known, temperature=temperature)

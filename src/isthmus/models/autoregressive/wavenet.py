@@ -11,18 +11,15 @@ before, which looks no further back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
 from isthmus.errors import ConfigError
-from isthmus.nn.autoregressive import categorical_log_prob, to_levels
 from isthmus.nn.wavenet import WaveNetwork
 
 __all__ = ["WaveNet"]
@@ -41,11 +38,8 @@ class WaveNet(Model, Samples, Completes, Scores):
     lr: float = 1e-3  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        for name, least in {"layers": 1, "blocks": 1, "kernel": 2, "features": 1, "hidden": 1}.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.lr <= 0:
-            raise ConfigError(f"lr must be positive, got {self.lr}")
+        self.at_least(layers=1, blocks=1, kernel=2, features=1, hidden=1)
+        self.positive("lr")
 
     def networks(self, spec: Spec) -> None:
         if self.conditional and not spec.classes:
@@ -60,44 +54,31 @@ class WaveNet(Model, Samples, Completes, Scores):
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         batch = next(batches)
         label = batch.label if self.conditional else None
-        yield Turn("wavenet", {"nll": -self.log_likelihood(batch.image, label).mean()})
+        yield Turn("wavenet", {"nll": -self.network.log_prob(batch.image, *self.condition(label)).mean()})
+
+    def condition(self, label: Tensor | None) -> tuple[Tensor, ...]:
+        """The vector h [batch, classes] of classes [batch], of a model that knows them."""
+        return () if label is None or not self.conditional else (F.one_hot(label, len(self.spec.classes)).float(),)
 
     def logits(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Of each value, given those before it and the class: [batch, levels, channels, height, width]."""
-        return self.network(image, self.condition(label))
-
-    def condition(self, label: Tensor | None) -> Tensor | None:
-        """The vector h [batch, classes] of classes [batch]."""
-        return None if label is None else F.one_hot(label, len(self.spec.classes)).float()
-
-    def log_likelihood(self, image: Tensor, label: Tensor | None, where: Tensor | slice = slice(None)) -> Tensor:
-        """log p(image | label) in nats [batch], or that of the values at `where`, bool [height, width], alone."""
-        value = to_levels(image, self.levels)
-        return categorical_log_prob(self.logits(image, label)[..., where], value[..., where])
-
-    def log_joint(self, image: Tensor, where: Tensor | slice = slice(None)) -> Tensor:
-        """log p(image, class) in nats [batch, classes], all classes being equally frequent."""
-        classes = torch.arange(len(self.spec.classes), device=image.device)
-        nats = [self.log_likelihood(image, label.expand(len(image)), where) for label in classes]
-        return torch.stack(nats, dim=1) - math.log(len(classes))
+        return self.network.logits(image, *self.condition(label))
 
     def log_prob(self, image: Tensor) -> Tensor:
         """log p(image) in nats [batch]; of a model that knows classes, that of their mixture."""
-        return self.log_joint(image).logsumexp(1) if self.conditional else self.log_likelihood(image, None)
+        if not self.conditional:
+            return self.network.log_prob(image)
+        return self.network.log_joint(image, len(self.spec.classes)).logsumexp(1)
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        blank = torch.zeros(n, *self.spec.shape, device=self.device)
-        return self.continued(blank, torch.zeros_like(blank[0, 0], dtype=torch.bool), label, temperature)
+        if self.conditional and label is None:
+            label = torch.randint(len(self.spec.classes), (n,), device=self.device)
+        return self.network.sample(n, self.spec.shape, *self.condition(label), temperature=temperature)
 
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
-        """Each missing value is drawn given all before it, and none behind it: a known beginning serves best."""
-        return self.continued(image, known, None, temperature)
+        """Each missing value is drawn given all before it, and none behind it: a known beginning serves best.
 
-    def continued(self, image: Tensor, known: Tensor, label: Tensor | None, temperature: float) -> Tensor:
-        """Draw what is not known; and before it the class, by the known beginning, where it is wanted and not given."""
-        if not self.conditional:
-            label = None
-        elif label is None:
-            beginning = known.flatten().cumprod(0).bool().view_as(known)
-            label = Categorical(logits=self.log_joint(image, beginning)).sample()
-        return self.network.fill(image, known, torch.rand_like(image), self.condition(label), temperature)
+        Before it a class is drawn, by the known beginning, where the model knows classes.
+        """
+        h = (self.network.likely_class(image, known, len(self.spec.classes)),) if self.conditional else ()
+        return self.network.complete(image, known, *h, temperature=temperature)
