@@ -29,11 +29,12 @@ def measure(
     from isthmus.evaluation.context import blind_spot, leak
     from isthmus.evaluation.judge import judge
 
-    network, images = model.network, test[0].batch(torch.arange(2)).image
+    batch = test[0].batch(torch.arange(2))
+    asked = model.network, batch.image, *model.condition(batch.label)
     labels = torch.arange(len(test[0].spec.classes)).repeat(DRAWS)
     eye = judge(train[0], test[0])
     return {
-        "context": {"leak": leak(network, images, EVERY), "blind_spot": blind_spot(network, images)},
+        "context": {"leak": leak(*asked, every=EVERY), "blind_spot": blind_spot(*asked)},
         "class": {
             "accuracy": (eye.classify(model.sample(len(labels), labels)) == labels).float().mean().item(),
             "judge": eye.accuracy,

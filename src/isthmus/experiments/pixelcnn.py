@@ -30,7 +30,7 @@ def measure(
     network, images = model.network, test[0].batch(torch.arange(1000)).image
     return {
         "context": {
-            "leak": leak(network, images[:2], EVERY),
+            "leak": leak(network, images[:2], every=EVERY),
             "blind_spot": blind_spot(network, images[:2]),
         },
         "pixels": {

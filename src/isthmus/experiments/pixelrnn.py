@@ -48,7 +48,7 @@ def context(network: Any, image: Tensor) -> Mapping[str, float]:
     from isthmus.evaluation.context import dependence
 
     values, seen, leak = image[0].numel(), 0, 0.0
-    for place, slope in enumerate(dependence(network, image, range(values))):
+    for place, slope in enumerate(dependence(network, image, places=range(values))):
         seen += int((slope[:place] > 0).sum())
         leak = max(leak, slope[place:].max().item())
     return {"seen": seen / (values * (values - 1) / 2), "leak": leak}
