@@ -9,12 +9,15 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 from data_helpers import picture
 from isthmus.data import named
+from isthmus.data.gaussians import gaussian_grid, to_points
 from isthmus.data.open import open_data
 from isthmus.data.options import NAMED, DataOptions
 from isthmus.errors import DataError
+from isthmus.evaluation.modes import gaussian_modes
 
 DATA = os.environ.get("ISTHMUS_DATA", "")
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -41,6 +44,22 @@ def both(spec, **options):
 
 def test_every_name_is_known():
     assert tuple(named.SETS) == NAMED
+
+
+def test_gaussians_are_the_grid_of_which_modes_are_counted():
+    train, test = both("gaussians-25")
+    assert (len(train), len(test)) == (25_000, 10_000)
+    assert train.spec.shape == test.spec.shape == (1, 2, 1)
+    assert np.bincount(train.labels).tolist() == [1000] * 25
+    points, centres = to_points(train.batch(torch.arange(len(train))).image).numpy(), gaussian_grid()
+    modes = gaussian_modes(points, centres)
+    assert modes.covered == 25
+    assert modes.high_quality > 0.98
+    errors = points - centres[train.labels]
+    assert abs(errors.mean()) < 0.001
+    assert errors.std() == pytest.approx(0.05, rel=0.05)
+    assert np.abs(points).max() < 5.1
+    assert not np.array_equal(train.pixels[:10_000], test.pixels)
 
 
 def test_digits():
@@ -130,7 +149,7 @@ def test_zipped_pictures(tmp_path, offline):
     assert np.array_equal(train.pixels[0], expected)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in ("digits", "tones")])
+@pytest.mark.parametrize("name", [name for name in NAMED if named.SETS[name].layouts[0].files("train")])
 def test_absent_data_say_where_they_were_looked_for(tmp_path, offline, name):
     with pytest.raises(DataError) as raised:
         both(name, data_root=tmp_path)

@@ -16,7 +16,7 @@ from isthmus.apps.commands.interpolate import interpolate
 from isthmus.apps.film import film
 from isthmus.data.read import read
 from isthmus.errors import ConfigError, DataError, OutputError
-from tiny_models import save_vae
+from tiny_models import save_generator, save_vae
 
 FRAMES = [np.full((9, 11, 3), value, np.uint8) for value in (0, 100, 200)]
 
@@ -43,26 +43,59 @@ def frames(file: str) -> list[np.ndarray]:
 
 
 def test_a_row_leads_from_one_picture_to_the_other(vae: str, ends: tuple[Path, Path]) -> None:
-    interpolate(vae, ends, Path("row.png"), steps=5)
+    interpolate(vae, ends, out=Path("row.png"), steps=5)
     assert read("row.png").shape == (32 + 4, 5 * (48 + 2) + 2, 3)
-    interpolate(vae, ends, Path("round.png"), steps=5, spherical=True)
+    interpolate(vae, ends, out=Path("round.png"), steps=5, spherical=True)
     assert not np.array_equal(read("row.png"), read("round.png"))
     with pytest.raises(OutputError, match=r"row\.png exists"):
-        interpolate(vae, ends, Path("row.png"))
+        interpolate(vae, ends, out=Path("row.png"))
 
 
 def test_more_pictures_are_more_rows(vae: str, ends: tuple[Path, Path]) -> None:
-    interpolate(vae, (*ends, put("c.png")), Path("rows.png"), steps=5)
+    interpolate(vae, (*ends, put("c.png")), out=Path("rows.png"), steps=5)
     rows = read("rows.png")
     assert rows.shape == (2 * (32 + 2) + 2, 5 * (48 + 2) + 2, 3)
     assert np.array_equal(rows[2:34, 4 * 50 + 2 :], rows[36:68, 2 : 2 + 50])  # one ends where the next begins
+
+
+def test_a_model_that_only_decodes_leads_between_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_generator(tmp_path / "run")
+    assert main(["interpolate", "run", "--seeds", "3", "1", "4", "--steps", "4", "--out", "rows.png"]) == 0
+    rows = read("rows.png")
+    assert rows.shape == (2 * (32 + 2) + 2, 4 * (40 + 2) + 2, 1)
+    tile = {i: rows[2 + 34 * y :, 2 + 42 * x :][:32, :40] for i, (y, x) in enumerate([(0, 0), (0, 3), (1, 0), (1, 3)])}
+    for i, seed in enumerate(("3", "1", "1", "4")):  # the ends are what the seeds draw
+        assert main(["sample", "run", "--seed", seed, "-n", "1", "--out", "one.png", "--overwrite"]) == 0
+        assert np.array_equal(read("one.png")[2:34, 2:42], tile[i])
+    assert main(["interpolate", "run", "--seeds", "3", "1", "--steps", "4", "--spherical", "--out", "round.png"]) == 0
+    assert not np.array_equal(read("round.png")[:36], rows[:36])
+    assert main(["interpolate", "run", "--seeds", "3", "1", "4", "--steps", "4", "--loop", "--out", "film.gif"]) == 0
+    assert len(frames("film.gif")) == 2 * 7 - 2
+
+
+def test_mistakes_with_seeds(
+    vae: str, ends: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    save_generator(tmp_path / "run")
+    for arguments, says in (
+        (["run", "a.png", "b.png"], "gan cannot give pictures a code and go back; name seeds in place of them"),
+        (["run", "a.png", "b.png", "--seeds", "1"], "give pictures or --seeds to interpolate between, not both"),
+        (["run", "--seeds", "1"], "needs START and END, at least two pictures or --seeds, got 1"),
+        (["run"], "at least two pictures or --seeds, got 0"),
+        (["run", "--seeds", "1", "x"], "x"),
+    ):
+        assert main(["interpolate", *arguments, "--out", "new.png"]) == 2
+        assert says in capsys.readouterr().err
+    assert not Path("new.png").exists()
+    assert main(["interpolate", vae, "--seeds", "1", "2", "--out", "new.png"]) == 0  # what draws codes can do both
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".apng", ".webp"])
 def test_films_show_the_same_in_every_format(suffix: str, vae: str, ends: tuple[Path, Path]) -> None:
     third = put("c.png")
     assert main(["interpolate", vae, *map(str, ends), str(third), "--steps", "4", "--out", f"film{suffix}"]) == 0
-    interpolate(vae, (*ends, third), Path("rows.png"), steps=4)
+    interpolate(vae, (*ends, third), out=Path("rows.png"), steps=4)
     shown, rows = frames(f"film{suffix}"), read("rows.png")
     assert len(shown) == 7
     slack = 6 if suffix == ".gif" else 0  # of 256 colours for as much noise
@@ -72,7 +105,7 @@ def test_films_show_the_same_in_every_format(suffix: str, vae: str, ends: tuple[
         assert np.abs(frame.astype(int) - tile).mean() <= slack
     with Image.open(f"film{suffix}") as image:
         assert image.info["loop"] == 0
-    interpolate(vae, ends, Path(f"loop{suffix}"), steps=4, loop=True)
+    interpolate(vae, ends, out=Path(f"loop{suffix}"), steps=4, loop=True)
     there = frames(f"loop{suffix}")
     assert len(there) == 6
     assert np.array_equal(there[1], there[5])
@@ -111,20 +144,20 @@ def test_a_video_without_its_package_is_refused_before_any_work(
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)  # importing it fails
     with pytest.raises(ConfigError, match=r"film\.mp4 needs the package PyAV: pip install av; or end"):
-        interpolate("nowhere", ends, Path("film.mp4"))
+        interpolate("nowhere", ends, out=Path("film.mp4"))
 
 
 def test_mistakes(vae: str, ends: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=r"\.png, .* or for a film in \.gif, \.apng, \.webp, \.mp4"):
-        interpolate(vae, ends, Path("film.avi"))
-    with pytest.raises(ConfigError, match="at least two pictures, got 1"):
-        interpolate(vae, ends[:1], Path("film.gif"))
+        interpolate(vae, ends, out=Path("film.avi"))
+    with pytest.raises(ConfigError, match="at least two pictures or --seeds, got 1"):
+        interpolate(vae, ends[:1], out=Path("film.gif"))
     with pytest.raises(ConfigError, match="--fps must be positive, got 0"):
-        interpolate(vae, ends, Path("film.gif"), fps=0)
+        interpolate(vae, ends, out=Path("film.gif"), fps=0)
     with pytest.raises(ConfigError, match="--loop is for films"):
-        interpolate(vae, ends, Path("row.png"), loop=True)
+        interpolate(vae, ends, out=Path("row.png"), loop=True)
     with pytest.raises(DataError, match=r"missing\.png cannot be read"):
-        interpolate(vae, (*ends, Path("missing.png")), Path("new.png"))
+        interpolate(vae, (*ends, Path("missing.png")), out=Path("new.png"))
     assert main(["interpolate", vae, "a.png", "b.png", "--out", "one.png", "--steps", "1"]) == 2
     assert capsys.readouterr().err == "error: --steps must be at least 2, from the one end to the other, got 1\n"
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png"]

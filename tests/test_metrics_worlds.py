@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from isthmus.core import Spec
+from isthmus.data.gaussians import gaussian_grid
 from isthmus.data.images import Images
 from isthmus.errors import ConfigError, DataError
 from isthmus.evaluation import (
@@ -23,9 +24,10 @@ from isthmus.evaluation import (
     parzen_sigma,
     stacked_modes,
 )
+from isthmus.evaluation.classification import cluster_names
 from isthmus.evaluation.judge import Recipe
 from isthmus.evaluation.likelihood import GREY_LEVEL
-from isthmus.evaluation.modes import gaussian_grid, stacked_labels
+from isthmus.evaluation.modes import stacked_labels
 from isthmus.losses.likelihood import gaussian_kl
 from isthmus.models.autoencoders.vae import VAE
 
@@ -65,6 +67,8 @@ def test_nearest_neighbours_and_clusters():
     )
     renamed = np.array([7, 2, 4])[labels]
     assert cluster_accuracy(renamed, labels) == 1
+    assert cluster_names(torch.from_numpy(renamed), labels) == {7: 0, 2: 1, 4: 2}
+    assert cluster_names(labels // 2, labels) in ({0: 0, 1: 2}, {0: 1, 1: 2})
     assert cluster_accuracy(labels // 2, labels) == pytest.approx(2 / 3)
     assert cluster_accuracy(np.arange(300), labels) == pytest.approx(1 / 100)  # one-to-one: no reward for many clusters
     with pytest.raises(DataError, match="whole numbers"):

@@ -148,7 +148,7 @@ def test_what_a_model_cannot_do_names_those_that_can(vae: Trained, bridge: Train
     for verb, call in (
         ("sample", lambda: bridge.sample(1)),
         ("reconstruct", lambda: bridge.reconstruct(picture())),
-        ("interpolate", lambda: bridge.interpolate(picture(), picture())),
+        ("give pictures a code and go back", lambda: bridge.interpolate(picture(), picture())),
         ("encode", lambda: bridge.encode(picture())),
         ("decode", lambda: bridge.decode(torch.zeros(1, 4))),
         ("score", lambda: bridge.score(picture())),

@@ -168,7 +168,7 @@ def test_an_input_is_never_overwritten(bridge: str, vae: str, here: Path) -> Non
     with pytest.raises(OutputError, match="is one of the pictures to read"):
         reconstruct(vae, (Path("in/a.png"),), Path("in/a.png"), overwrite=True)
     with pytest.raises(OutputError, match="is one of the pictures to read"):
-        interpolate(vae, (Path("in/a.png"), Path("in/b.png")), Path("in/b.png"), overwrite=True)
+        interpolate(vae, (Path("in/a.png"), Path("in/b.png")), out=Path("in/b.png"), overwrite=True)
 
 
 def test_places_that_cannot_be_written_to(bridge: str, here: Path) -> None:
@@ -242,8 +242,8 @@ def test_what_a_model_cannot_do(vae: str, bridge: str, here: Path) -> None:
         reconstruct(bridge, (photo,), Path("out"))
     with pytest.raises(CapabilityError, match="latent-bridge cannot sample"):
         sample(bridge, Path("out"))
-    with pytest.raises(CapabilityError, match="latent-bridge cannot interpolate"):
-        interpolate(bridge, (photo, photo), Path("out.png"))
+    with pytest.raises(CapabilityError, match="latent-bridge cannot give pictures a code"):
+        interpolate(bridge, (photo, photo), out=Path("out.png"))
     with pytest.raises(ConfigError, match="no domain 'z'"):
         translate(bridge, (photo,), Path("out"), to="z")
     assert files(".") == ["a.jpg"]

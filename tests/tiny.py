@@ -13,7 +13,6 @@ import torch
 
 from isthmus import core
 from isthmus.core import (
-    Autoencodes,
     Bounds,
     Classifies,
     Completes,
@@ -27,8 +26,10 @@ from isthmus.core import (
     Translates,
 )
 from isthmus.core.capabilities import Capability
+from isthmus.core.operations import code_size
 from isthmus.data.images import Images
 from isthmus.data.stream import Stream, by_class
+from isthmus.errors import ConfigError
 from isthmus.models.catalog import catalog
 from isthmus.training.options import RunOptions
 from isthmus.training.run import start
@@ -42,6 +43,7 @@ SMALL = {  # by a field's name, where a model has it
     "layers": 1,
     "depth": 2,
     "scales": 1,
+    "first_steps": 3,
     "architecture": json.dumps(DIFFUSERS),
 }
 SPEC = Spec(1, 12, 10, ("none", "some", "more", "most"), "tiny")  # not square, and no power of two
@@ -113,15 +115,29 @@ def play(trainer: Trainer, rounds: int) -> None:
 
 
 def variants() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every model with its defaults, and with each other value of each option that has few."""
+    """Every model with its defaults, and with each other value of each option that has few.
+
+    A value that the model refuses where nothing else is changed is left to the model's own tests.
+    """
     for name, entry in catalog().items():
         yield name, {}
         for option in entry.options:
+            values: tuple[Any, ...] = ()
             if option.annotation == "bool":
-                yield name, {option.name: not option.default}
+                values = (False, True)
             elif option.annotation.startswith("Literal["):
                 values = inspect.get_annotations(entry.load(), eval_str=True)[option.name].__args__
-                yield from ((name, {option.name: value}) for value in values if value != option.default)
+            changes = ({option.name: value} for value in values if value != option.default)
+            yield from ((name, change) for change in changes if accepted(name, change))
+
+
+def accepted(name: str, changes: dict[str, Any]) -> bool:
+    """Whether the model can be configured so."""
+    try:
+        configured(name, **changes)
+    except ConfigError:
+        return False
+    return True
 
 
 def outputs(model: Any) -> dict[str, torch.Tensor]:
@@ -136,8 +152,7 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
         if isinstance(model, Encodes):
             found["encode"] = model.encode(batch.image)
         if isinstance(model, Decodes):
-            size = model.encode(batch.image).shape[1] if isinstance(model, Autoencodes) else model.latent  # type: ignore[attr-defined]
-            found["decode"] = model.decode(torch.randn(2, size))
+            found["decode"] = model.decode(torch.randn(2, code_size(model)))
         if isinstance(model, Translates):
             found |= {f"translate to {to}": model.translate(batch.image, to) for to in ("a", "b")}
         if isinstance(model, Swaps):

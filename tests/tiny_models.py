@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec,
 from isthmus.errors import ConfigError, IsthmusError
 from isthmus.models.autoencoders.vae import VAE
 from isthmus.models.bridges.latent_bridge import LatentBridge
+from isthmus.models.gans.gan import GAN
 from isthmus.training.checkpoint import save_model
 
 WIDE = Spec(3, 16, 24, ("cat", "dog"), "folder:wide")
@@ -36,6 +38,13 @@ def tiny_vae(spec: Spec = WIDE, seed: int = 0) -> VAE:
 
 def save_vae(folder: Path, spec: Spec = WIDE, **more: object) -> Path:
     save_model(tiny_vae(spec), folder, **more)
+    return folder
+
+
+def save_generator(folder: Path, spec: Spec = Spec(1, 32, 40), **options: Any) -> Path:  # noqa: B008  (it is frozen)
+    """A model that draws and decodes, and has no codes for pictures."""
+    torch.manual_seed(4)
+    save_model(GAN(**{"latent": 4, "hidden": 16} | options).build(spec), folder)
     return folder
 
 

@@ -166,13 +166,33 @@ class Trained(Handle):
 
         There are `steps` from one image to the next, both among them.
         """
-        model = self.model
-        if not isinstance(model, Autoencodes):
-            raise self.unable(Autoencodes, "interpolate")
+        codes = torch.stack([self.code_of(image) for image in (start, end, *more)])
+        return joining(start)([like(start, image) for image in self.path(codes, steps, spherical)])
+
+    def path(self, codes: Tensor, steps: int = 8, spherical: bool = False) -> Tensor:
+        """The same between codes [n, latent], as float images [(n - 1) (steps - 1) + 1, channels, height, width]."""
         if steps < 2:
             raise ConfigError(f"steps must be at least 2, from the one end to the other, got {steps}")
-        codes = on_codes.path(self.measured(model.encode, [start, end, *more]), steps, spherical=spherical)
-        return joining(start)([like(start, image) for image in self.decode(codes)])
+        return self.decode(on_codes.path(codes, steps, spherical=spherical))
+
+    def code_of(self, term: Image | int) -> Tensor:
+        """The code [latent], on the CPU, of an image; or of a seed, the code that is drawn with it.
+
+        A model that has no classes samples the image of that code with that seed.
+        """
+        model = self.model
+        if isinstance(term, int):
+            if not isinstance(model, Samples):
+                raise self.unable(Samples, "draw codes")
+            if not isinstance(model, Decodes):
+                raise self.unable(Decodes, "decode")
+            with self.seeded(term), torch.no_grad():
+                return on_codes.drawn_codes(model, 1)[0].cpu()
+        if isinstance(model, Autoencodes):
+            return self.encode(term)
+        if isinstance(model, Samples) and isinstance(model, Decodes):
+            raise CapabilityError(f"{self.name} cannot give pictures a code and go back; name seeds in place of them")
+        raise self.unable(Autoencodes, "give pictures a code and go back")
 
     def encode(self, images: Any) -> Tensor:
         """Codes [batch, latent] on the CPU; of one image its code [latent]."""
@@ -187,11 +207,9 @@ class Trained(Handle):
         model = self.model
         if not isinstance(model, Decodes):
             raise self.unable(Decodes, "decode")
-        if isinstance(model, Encodes):
-            blank = torch.zeros(1, *model.spec.shape, device=model.device)
-            latent = model.encode(blank).shape[1]
-            if codes.ndim not in (1, 2) or codes.shape[-1] != latent:
-                raise DataError(f"the codes of this {self.name} are [batch, {latent}], got shape {[*codes.shape]}")
+        latent = on_codes.code_size(model)
+        if codes.ndim not in (1, 2) or codes.shape[-1] != latent:
+            raise DataError(f"the codes of this {self.name} are [batch, {latent}], got shape {[*codes.shape]}")
         parts = (codes if codes.ndim == 2 else codes[None]).split(self.part)
         images = torch.cat([model.decode(part.to(model.device)).to(codes.device) for part in parts])
         return images if codes.ndim == 2 else images[0]

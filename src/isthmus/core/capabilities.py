@@ -57,6 +57,11 @@ class Encodes(Capability):
 class Decodes(Capability):
     """Gives codes an image."""
 
+    @property
+    def code_size(self) -> int:
+        """How many numbers a code has: the model's `latent`, unless it says otherwise."""
+        return self.latent  # type: ignore[attr-defined]
+
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:
         """Codes [batch, latent] to images [batch, channels, height, width], without randomness."""

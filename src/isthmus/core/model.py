@@ -67,7 +67,9 @@ class Model(nn.Module, ABC):
 
     specs: tuple[Spec, ...] = field(default=(), init=False)  # what it was built for, one for each domain
     progress: float = field(default=0.0, init=False)  # fraction of training done; the trainer keeps it
+    rounds: int = field(default=0, init=False)  # played so far; the trainer keeps it, too
     eager: ClassVar[tuple[str, ...]] = ()  # children that must not be compiled, e.g. under a gradient penalty
+    separable: ClassVar[bool] = True  # whether losses are means over examples, so that microbatches make up a batch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -117,6 +119,12 @@ class Model(nn.Module, ABC):
         for name in names:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+
+    def not_negative(self, *names: str) -> None:
+        """Refuse options of these names that are below 0, with a ConfigError."""
+        for name in names:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
 
     def at_least(self, **least: int) -> None:
         """Refuse options of these names that are below what is given, with a ConfigError."""

@@ -81,6 +81,10 @@ class Domain(Protocol):
     def spec(self) -> Spec: ...
 
     @property
+    def labels(self) -> Tensor | None:
+        """int64 [n], indices into `spec.classes`; None where the data have no classes."""
+
+    @property
     def codes(self) -> Any:
         """float Tensor [n, latent] after `with_codes`."""
 

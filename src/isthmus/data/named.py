@@ -147,6 +147,27 @@ def tones(root: Path, split: Split) -> Decoded:
     return to_pixels(np.stack(waves))[:, None], labels
 
 
+def gaussians(root: Path, split: Split) -> Decoded:
+    """Points of 25 Gaussians, 25,000 for training and 10,000 for testing, equally many of each."""
+    from isthmus.data.gaussians import gaussian_points
+
+    return gaussian_points(25_000 if split == "train" else 10_000, seed=split == "test")
+
+
+def mixture(root: Path, split: Split) -> Decoded:
+    """Points of a narrow and a wide Gaussian on a line, 20,000 for training and 2,000 for testing."""
+    from isthmus.data.mixture import mixture_points
+
+    return mixture_points(20_000 if split == "train" else 2_000)
+
+
+def coloured_squares(root: Path, split: Split) -> Decoded:
+    """Two squares of one colour in opposite corners, 5,000 pictures for training and 1,000 for testing."""
+    from isthmus.data.squares import squares
+
+    return squares(5_000 if split == "train" else 1_000, seed=split == "test")
+
+
 def mnist_m(archive: zipfile.ZipFile, split: Split) -> Mapping[str, int]:
     lines = archive.read(f"mnist_m/{split}_labels.txt").decode().splitlines()
     return {f"mnist_m/{split}/{name}": int(label) for name, label in (line.split() for line in lines)}
@@ -197,6 +218,9 @@ SETS = {
     "olivetti": Named(tuple(map(str, range(40))), (matlab("olivetti/olivettifaces.mat", olivetti, 0.2),)),
     "chars74k-digits": Named(TEN, (zipped("chars74k-digits/chars74k_digits_48.zip", chars74k),)),
     "tones": Named(tuple(f"{pitch}Hz" for pitch in PITCHES), (Layout(lambda split: (), tones),), rate=TONE_RATE),
+    "gaussians-25": Named(tuple(map(str, range(25))), (Layout(lambda split: (), gaussians),)),
+    "mixture": Named(("narrow", "wide"), (Layout(lambda split: (), mixture),)),
+    "squares": Named(("falling", "rising"), (Layout(lambda split: (), coloured_squares),)),
 }
 
 

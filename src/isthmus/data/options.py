@@ -29,6 +29,9 @@ NAMED = (
     "olivetti",
     "chars74k-digits",
     "tones",
+    "gaussians-25",
+    "mixture",
+    "squares",
 )
 FOLDERS = ("folder", "pairs", "audio")  # what follows the colon is a path
 WITH_PATH = (*FOLDERS, "hf")

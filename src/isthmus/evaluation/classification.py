@@ -85,16 +85,24 @@ def nearest_neighbour_accuracy(
 def cluster_accuracy(clusters: Tensor | Array, labels: Tensor | Array) -> float:
     """The share of images in the right cluster, under the best one-to-one naming of clusters [n] by classes [n].
 
-    The naming is found by the Hungarian method (Kuhn, 1955). With more clusters than classes some stay without a name.
+    With more clusters than classes some stay without a name. Where images are at hand that are not to be judged, the
+    names are better taken from these: see `cluster_names`.
     """
+    names = cluster_names(clusters, labels)
+    return float(np.mean([names.get(c) == label for c, label in zip(*map(np.ravel, (clusters, labels)), strict=True)]))
+
+
+def cluster_names(clusters: Tensor | Array, labels: Tensor | Array) -> dict[int, int]:
+    """The best one-to-one naming of clusters [n] by classes [n], by the Hungarian method (Kuhn, 1955)."""
     from scipy.optimize import linear_sum_assignment
 
     found = labels_of(clusters, len(clusters))
     wanted = labels_of(labels, len(found))
-    (_, rows), (_, columns) = (np.unique(x, return_inverse=True) for x in (found, wanted))
-    table = np.zeros((rows.max() + 1, columns.max() + 1), np.int64)
+    (own, rows), (names, columns) = (np.unique(x, return_inverse=True) for x in (found, wanted))
+    table = np.zeros((len(own), len(names)), np.int64)
     np.add.at(table, (rows, columns), 1)
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(found))
+    pairs = zip(*linear_sum_assignment(table, maximize=True), strict=True)
+    return {int(own[i]): int(names[j]) for i, j in pairs}
 
 
 def labels_of(values: Tensor | Array, count: int) -> Array:

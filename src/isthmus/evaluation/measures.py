@@ -24,7 +24,7 @@ from isthmus.data.open import aligned
 from isthmus.data.options import DataOptions
 from isthmus.evaluation.features import JudgeFeatures
 from isthmus.evaluation.intervals import Estimate, mean
-from isthmus.evaluation.judge import judge
+from isthmus.evaluation.judge import Judge, judge
 from isthmus.evaluation.likelihood import GREY_LEVEL, bits_per_dimension, importance_weighted
 from isthmus.evaluation.parts import batches, each, part_size
 from isthmus.evaluation.provenance import Group, Provenance
@@ -84,17 +84,22 @@ def classes(subject: Subject) -> Group | None:
     model, real = subject.model, subject.domains[0]
     if not isinstance(model, Samples) or real.judge is None or not heeds_labels(model):
         return None
-    labels = torch.arange(len(real.test)) % real.classes
+    return asked(model, real.test, real.judge, subject.seed)
+
+
+def asked(model: Samples, test: Images, eye: Judge, seed: int) -> Group:
+    """Of as many draws as test images, of each class in turn: the share that `eye` sees as it, and how varied."""
+    labels = torch.arange(len(test)) % len(test.spec.classes)
     hits, varied, truth, start = [], Spread(), Spread(), 0
     for images in drawn(model, len(labels), labels):
         label = labels[start : start + len(images)]
-        hits.append(real.judge.classify(images) == label)
+        hits.append(eye.classify(images) == label)
         varied.update(images, label)
         start += len(images)
-    for batch in batches(real.test, torch.device("cpu")):
+    for batch in batches(test, torch.device("cpu")):
         truth.update(batch.image, batch.label)
-    found: Figures = {"accuracy": share(hits), "judge": real.judge.accuracy, "diversity": varied.over(truth)}
-    return Group(found, Provenance.of(real.extractor, len(labels), seed=subject.seed))
+    found: Figures = {"accuracy": share(hits), "judge": eye.accuracy, "diversity": varied.over(truth)}
+    return Group(found, Provenance.of(JudgeFeatures(eye), len(labels), seed=seed))
 
 
 def swaps(subject: Subject) -> Group | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -29,12 +28,6 @@ class Modes:
     total: int
     divergence: float  # KL in nats, from equal shares, of the modes that samples belong to; log(total) is collapse
     high_quality: float | None  # share of samples at a mode, where a sample may be at none
-
-
-def gaussian_grid(side: int = 5, step: float = 2.0) -> Array:
-    """Centres [side^2, 2] of the usual grid: 25 of them, from -4 to 4 (Dumoulin et al., 2017, arXiv:1606.00704)."""
-    ticks = (np.arange(side) - (side - 1) / 2) * step
-    return np.array([*product(ticks, ticks)])
 
 
 def gaussian_modes(points: Features, centres: Features, deviation: float = 0.05, within: float = 3.0) -> Modes:

@@ -21,6 +21,8 @@ Figures = Mapping[str, float]
 # Model, training images and test images of each domain, seed -> groups of figures by name: {"leak": {"largest": 0.1}}.
 # It is called with seeded generators, outside of any gradient, and imports torch in its body.
 Measure = Callable[["Model", Sequence["Images"], Sequence["Images"], int], Mapping[str, Figures]]
+# The same of a run folder, whose checkpoints and logged losses show how the training went.
+Trace = Callable[[Path, Sequence["Images"], Sequence["Images"], int], Mapping[str, Figures]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Experiment:
     """One decisive experiment.
 
     Measured are the groups of figures that the bars name, and `groups` beside them: those that
-    `isthmus.evaluation.figures` has, and those of the experiment's own `measure`.
+    `isthmus.evaluation.figures` has, and those of the experiment's own `measure` and `trace`.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Experiment:
     # Options of the model that take its mechanism away. Empty only where `measure` holds the control that must fail.
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     measure: Measure | None = None  # what shows this model's mechanism and no other's
+    trace: Trace | None = None  # what shows it in the course of the training
     groups: tuple[str, ...] = ()  # of figures that stand beside those of the bars
     images: int = 10_000  # at most, of test images and of draws; fewer for a model that draws slowly
 

@@ -58,12 +58,13 @@ def measured(
         parts[name], seconds = trained(part, folder / f"{name}-{seed}", seed, threads)
         parts_cpu += seconds
     label = "".join(f"-{name}={value}" for name, value in ablated.items())
-    model, cpu = trained(training, folder / f"{training.model}-{seed}{label}", seed, threads, ablated, parts)
+    out = folder / f"{training.model}-{seed}{label}"
+    model, cpu = trained(training, out, seed, threads, ablated, parts)
     data = DataOptions(**training.data)
     train, test = open_data(data, "train"), open_data(data, "test")
     save_preview(model, test, picture)
     return {
-        "figures": dict(flattened(taken(experiment, model, data, train, test, seed))),
+        "figures": dict(flattened(taken(experiment, model, out, data, train, test, seed))),
         "training_cpu_seconds": round(cpu, 1),
         "parts_cpu_seconds": round(parts_cpu, 1),
         "wall_seconds": round(time.monotonic() - wall, 1),
@@ -72,14 +73,23 @@ def measured(
 
 
 def taken(
-    experiment: Experiment, model: Model, data: DataOptions, train: Sequence[Images], test: Sequence[Images], seed: int
+    experiment: Experiment,
+    model: Model,
+    out: Path,
+    data: DataOptions,
+    train: Sequence[Images],
+    test: Sequence[Images],
+    seed: int,
 ) -> dict[str, Mapping[str, Any]]:
-    """The figures of a trained model: those of the experiment's own measure, and the groups that it wants beside."""
+    """The figures of a model trained in folder `out`: the experiment's own, and the groups that it wants beside."""
     found: dict[str, Mapping[str, Any]] = {}
-    if experiment.measure is not None:
-        torch.manual_seed(seed)
-        with torch.no_grad():
+    with torch.no_grad():
+        if experiment.measure is not None:
+            torch.manual_seed(seed)
             found |= experiment.measure(model.eval(), train, test, seed)
+        if experiment.trace is not None:
+            torch.manual_seed(seed)
+            found |= experiment.trace(out, train, test, seed)
     if wanted := experiment.measured - found.keys():
         found |= figures(model, data, train, test, groups=wanted, images=experiment.images, seed=seed)
     return found

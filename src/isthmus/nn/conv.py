@@ -9,10 +9,13 @@ from torch import nn
 SMALLEST = 4  # sides are halved until they are at most this
 
 
-def halvings(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes from (height, width) down to sides of at most 4, each the one before halved and rounded up."""
+def halvings(height: int, width: int, smallest: int = SMALLEST, least: int = 0) -> list[tuple[int, int]]:
+    """Sizes from (height, width) down to sides of at most `smallest`, each the one before halved and rounded up.
+
+    They are halved `least` times at least.
+    """
     sizes = [(height, width)]
-    while max(sizes[-1]) > SMALLEST:
+    while max(sizes[-1]) > smallest or len(sizes) <= least:
         h, w = sizes[-1]
         sizes.append(((h + 1) // 2, (w + 1) // 2))
     return sizes

@@ -24,7 +24,7 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Move a step towards the model's present weights."""
-        self.model.progress = self.original.progress
+        self.model.rounds, self.model.progress = self.original.rounds, self.original.progress
         if self.smooth:
             ours, theirs = map(list, zip(*self.smooth, strict=True))
             torch._foreach_lerp_(ours, theirs, 1 - self.decay)

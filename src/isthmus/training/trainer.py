@@ -96,7 +96,7 @@ class Trainer:
     def round(self) -> None:
         """One round: every player takes its turns."""
         self.seed()
-        self.model.progress = self.step / self.options.steps
+        self.tell()
         for mover in self.movers.values():
             mover.set_rate(self.model.progress)
         games = [self.model.turns(self.batches) for _ in range(self.options.accumulate)]
@@ -109,9 +109,13 @@ class Trainer:
             mover.optimizer.step()
             mover.optimizer.zero_grad()
         self.step += 1
-        self.model.progress = self.step / self.options.steps  # of the model as it is now, e.g. in a checkpoint
+        self.tell()  # of the model as it is now, e.g. in a checkpoint
         if self.average:
             self.average.update()
+
+    def tell(self) -> None:
+        """Let the model know how far its training is."""
+        self.model.rounds, self.model.progress = self.step, self.step / self.options.steps
 
     def gradients(self, games: list[Iterator[Turn]]) -> str | None:
         """Gradients of the next turn, averaged over microbatches in lockstep; None when the round is over."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def interpolate(
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
-    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="START END [MORE ...]")],
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[START END ...]")] = (),
+    *,
     out: Path,
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[SEED ...]")] = (),
     steps: int = 8,
     spherical: bool = False,
     loop: bool = False,
@@ -24,6 +29,8 @@ def interpolate(
     Args:
         run: The run folder, or a model on the Hugging Face hub: owner/name.
         pictures: The picture to start from, the one to arrive at, and others to go on to.
+        seeds: Lead between the codes that are drawn with these seeds instead of those of pictures, as a model can that
+            has codes for none.
         out: A .png file, with a row for each way from one picture to the next; or a film: .gif, .apng, .webp, or .mp4
             (with the package av). Of sounds also a .wav file, with one after the other.
         steps: Pictures from one to the next, with both ends.
@@ -43,8 +50,12 @@ def interpolate(
             f"--out {out} must be a name that ends in .png, for rows of pictures, or for a film in "
             f"{', '.join(SUFFIXES)}"
         )
-    if len(pictures) < 2:
-        raise ConfigError(f"isthmus interpolate needs START and END, at least two pictures, got {len(pictures)}")
+    if pictures and seeds:
+        raise ConfigError("give pictures or --seeds to interpolate between, not both")
+    if len(pictures or seeds) < 2:
+        raise ConfigError(
+            f"isthmus interpolate needs START and END, at least two pictures or --seeds, got {len(pictures or seeds)}"
+        )
     if fps <= 0:
         raise ConfigError(f"--fps must be positive, got {fps:g}")
     if loop and suffix == ".png":
@@ -63,8 +74,10 @@ def interpolate(
         rate = trained.model.spec.rate
         if suffix == ".wav":
             check_kind(out, rate)
-        places = (to_model(picture, trained.model.spec, trained.fit) for picture in pictures)
-        images = trained.interpolate(*places, steps=steps, spherical=spherical)
+        ends: list[Tensor | int] = [*seeds] or [
+            to_model(picture, trained.model.spec, trained.fit) for picture in pictures
+        ]
+        images = trained.path(torch.stack([trained.code_of(end) for end in ends]), steps, spherical)
     if suffix == ".png":
         rows = images.unfold(0, steps, steps - 1)  # [ways, channels, height, width, steps]
         write(out, square(rows.movedim(-1, 1).flatten(0, 1), columns=steps))

@@ -54,8 +54,7 @@ class VAE(Model, Samples, Autoencodes, Bounds):
         self.positive("latent", "hidden", "features", "scale", "importance", "lr")
         if not 0 <= self.warm_up <= 1:
             raise ConfigError(f"warm_up is a part of the training, from 0 to 1, got {self.warm_up}")
-        if self.free_bits < 0:
-            raise ConfigError(f"free_bits must not be negative, got {self.free_bits}")
+        self.not_negative("free_bits")
         if self.importance > 1 and (self.beta, self.warm_up, self.free_bits) != (1, 0, 0):
             raise ConfigError(
                 "the bound of several samples has no divergence to weigh: leave out beta, warm_up, free_bits"

@@ -1,0 +1,72 @@
+"""Unsupervised Representation Learning with Deep Convolutional GANs. Radford et al., 2016. arXiv:1511.06434.
+
+The game of the adversarial nets on networks that made it work on images (section 3): strided convolutions instead of
+pooling, batch normalisation everywhere but at the generator's output and the discriminator's input, no hidden layers
+that are fully connected, ReLU and at last tanh in the generator, leaky ReLU in the discriminator. Weights are drawn
+from N(0, 0.02^2), and the first beta of Adam is 0.5. Real and generated images pass the discriminator in batches of
+their own, each normalised by itself.
+
+With classes, as in the authors' code for MNIST, every layer of both networks sees the class, and what is generated has
+the classes of the real images of the batch, for both players.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from isthmus.core import Batch, Model, Player, Samples, Spec, Turn
+from isthmus.losses.adversarial import fake, real
+from isthmus.nn.labels import classes_of, drawn, one_hot
+from isthmus.nn.noise import uniform
+from isthmus.nn.strided import strided_discriminator, strided_generator
+
+__all__ = ["DCGAN"]
+
+
+class DCGAN(Model, Samples):
+    """Deep convolutional GAN: -log D(x) - log(1 - D(G(z))) for the discriminator, -log D(G(z)) for the generator."""
+
+    latent: int = 100  # size of the noise z, uniform in [-1, 1]
+    features: int = 64  # maps at half the size, doubled whenever the sides are halved (the paper, of 64x64: 128)
+    conditional: bool = False  # whether every layer of both networks sees the class
+    generator_norm: Literal["batch", "none"] = "batch"  # none is an ablation
+    lr: float = 2e-4  # learning rate of Adam
+
+    def __post_init__(self) -> None:
+        self.positive("latent", "features", "lr")
+
+    def networks(self, spec: Spec) -> None:
+        self.classes = classes_of(spec) if self.conditional else 0
+        shape, norm, given = spec.shape, self.generator_norm, self.classes
+        self.generator = strided_generator(self.latent, shape, self.features, norm, given)
+        self.discriminator = strided_discriminator(shape, self.features, given=given)
+
+    def players(self) -> dict[str, Player]:
+        betas = (0.5, 0.999)
+        return {
+            "discriminator": Player(self.discriminator, lr=self.lr, betas=betas),
+            "generator": Player(self.generator, lr=self.lr, betas=betas),
+        }
+
+    def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
+        batch = next(batches)
+        given = (one_hot(batch.label, self.classes),) if self.conditional else ()
+        made = self.generator(self.noise(len(batch)), *given)
+        truth, forgery = (self.discriminator(x, *given) for x in (batch.image, made.detach()))
+        yield Turn("discriminator", {"real": real(truth), "fake": fake(forgery)})
+        yield Turn("generator", {"adversarial": real(self.discriminator(made, *given))})
+
+    def noise(self, n: int, temperature: float = 1.0) -> Tensor:
+        """[n, latent], uniform in [-1, 1] at temperature 1."""
+        return uniform(temperature * torch.randn(n, self.latent, device=self.device))
+
+    def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        z = self.noise(n, temperature)
+        if not self.conditional:
+            return self.generator(z)
+        label = drawn(n, self.classes, self.device) if label is None else label
+        return self.generator(z, one_hot(label, self.classes))

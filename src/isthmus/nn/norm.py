@@ -1,0 +1,78 @@
+"""How the activations, or the weights, of a network are normalised."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+Norm = Literal["batch", "layer", "instance", "spectral", "none"]
+Net = TypeVar("Net", bound=nn.Module)
+
+FIRST = 15  # power iterations before the first forward pass
+
+
+def normalised(norm: Norm, channels: int, *, maps: bool = True) -> nn.Module:
+    """What normalises maps [batch, channels, height, width], or vectors [batch, channels]; these have no instance norm.
+
+    Nothing where it is not activations that are normalised: see `constrained`.
+    """
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels) if maps else nn.BatchNorm1d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "instance" if maps:
+            return nn.GroupNorm(channels, channels)
+        case _:
+            return nn.Identity()
+
+
+def centred(norm: Norm) -> bool:
+    """Whether the norm takes away each channel's mean, so that a bias before it would do nothing."""
+    return norm in ("batch", "instance")
+
+
+class Spectral(nn.Module):
+    """A weight divided by its largest singular value, as a matrix with a row for each output: any shape to the same.
+
+    One power iteration in each forward pass, which only training remembers; gradients pass through the weight alone
+    (Miyato et al., 2018, arXiv:1802.05957, algorithm 1). The vectors have length 1 whatever is done to the buffer, so
+    that an average over the training is normalised, too.
+    """
+
+    u: Tensor
+
+    def __init__(self, weight: Tensor, outputs: int = 0) -> None:
+        """`outputs` is the dimension of the weight that counts the outputs."""
+        super().__init__()
+        self.outputs = outputs
+        self.register_buffer("u", torch.randn(weight.shape[outputs], device=weight.device, dtype=weight.dtype))
+        for _ in range(FIRST):
+            self(weight)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            matrix = weight.transpose(0, self.outputs).flatten(1)
+            with torch.no_grad():
+                v = F.normalize(matrix.mT @ self.u, dim=0)
+                u = F.normalize(matrix @ v, dim=0)
+                if self.training:
+                    self.u.copy_(u)
+            return weight / (u @ matrix @ v)
+
+
+def constrained(net: Net, norm: Norm) -> Net:
+    """The network, each weight of which is from now on divided by its largest singular value if the norm is spectral.
+
+    To be initialised before: a weight is then computed, and what is written into it is lost.
+    """
+    if norm == "spectral":
+        for layer in list(net.modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+                outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+                register_parametrization(layer, "weight", Spectral(layer.weight, outputs))
+    return net
