@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LEAST = 0.1  # scale of a coupling
+
 
 class Invertible(nn.Module, ABC):
     """A layer x -> y that can be inverted."""
@@ -88,7 +90,7 @@ class ActNormConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.log_scale.exp()[:, None, None, None]
-        return F.conv2d(x, weight, self.bias, padding="same")
+        return convolved(x, weight, self.bias)
 
     @torch.no_grad()
     def measure(self, x: Tensor) -> None:
@@ -108,7 +110,7 @@ class ZeroConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scale = (3 * self.log_scale).exp()
-        return F.conv2d(x, self.weight * scale[:, None, None, None], self.bias * scale, padding="same")
+        return convolved(x, self.weight * scale[:, None, None, None], self.bias * scale)
 
 
 @torch.no_grad()
@@ -202,7 +204,8 @@ def reverse(channels: int) -> Permutation:
 class Coupling(Invertible):
     """Half of the channels scaled and shifted as the other half says (Dinh et al., 2017, arXiv:1605.08803).
 
-    The scale is sigmoid(. + 2), which cannot grow without bound; without `affine` there is none, and the volume stays.
+    The scale lies between LEAST and 1: it cannot grow without bound, nor the inverse, which divides by it, magnify
+    rounding errors without bound (Behrmann et al., 2021, arXiv:2006.09347). Without `affine` it is 1.
     """
 
     def __init__(self, channels: int, hidden: int, affine: bool) -> None:
@@ -210,30 +213,29 @@ class Coupling(Invertible):
         self.affine = affine
         self.net = nn.Sequential(
             ActNormConv(channels // 2, hidden, 3),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             ActNormConv(hidden, hidden, 1),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             ZeroConv(hidden, channels if affine else channels // 2),
         )
 
-    def log_scale_and_shift(self, other: Tensor) -> tuple[Tensor, Tensor]:
+    def scale_and_shift(self, other: Tensor) -> tuple[Tensor, Tensor]:
         """What the unchanged half says about the other."""
-        said = self.net(other.contiguous(memory_format=torch.channels_last)).to(other.dtype)  # half the time on a CPU
+        said = self.net(other).to(other.dtype)
         if not self.affine:
-            return torch.zeros_like(said), said
+            return torch.ones_like(said), said
         scale, shift = said.chunk(2, dim=1)
-        return F.logsigmoid(scale + 2), shift
+        return LEAST + (1 - LEAST) * torch.sigmoid(scale + 2), shift
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         changing, other = x.chunk(2, dim=1)
-        log_scale, shift = self.log_scale_and_shift(other)
-        changed = changing * log_scale.exp() + shift
-        return torch.cat([changed, other], dim=1), log_scale.flatten(1).sum(1)
+        scale, shift = self.scale_and_shift(other)
+        return torch.cat([changing * scale + shift, other], dim=1), scale.log().flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
         changed, other = y.chunk(2, dim=1)
-        log_scale, shift = self.log_scale_and_shift(other)
-        return torch.cat([(changed - shift) * (-log_scale).exp(), other], dim=1)
+        scale, shift = self.scale_and_shift(other)
+        return torch.cat([(changed - shift) / scale, other], dim=1)
 
 
 class Split(Invertible):
@@ -272,4 +274,42 @@ def full_precision(x: Tensor) -> torch.autocast:
 def mixed(matrix: Tensor, x: Tensor) -> Tensor:
     """The channels of `x` at each place, mixed by `matrix` [channels, channels]."""
     with full_precision(x):
-        return F.conv2d(x, matrix[:, :, None, None])
+        return (matrix.expand(len(x), -1, -1) @ x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`x` convolved with `weight` [after, before, kernel, kernel], kernel 1 or 3, its sides kept by zeros around it.
+
+    As one product of matrices, since one side of a coupling's kernels has few channels: the places around each place
+    are laid side by side if few channels enter, and what each place adds to those around it is added up if few leave.
+    """
+    after, before, kernel, _ = weight.shape
+    batch, _, height, width = x.shape
+    if kernel == 3 and after < before:
+        shares = weight.permute(2, 3, 0, 1).flatten(0, 2) @ places(x).T
+        sums = added_up(shares.to(bias.dtype).view(3, 3, after, batch, height, width))
+        return (sums + bias[:, None, None, None]).transpose(0, 1)
+    if kernel == 3:
+        x, weight = around(x.transpose(0, 1)).flatten(0, 2).transpose(0, 1), weight.permute(0, 2, 3, 1)
+    y = F.linear(places(x), weight.flatten(1), bias)
+    return y.view(batch, height, width, after).permute(0, 3, 1, 2)
+
+
+def places(x: Tensor) -> Tensor:
+    """Images [batch, channels, height, width] as a matrix with a row for each place."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def around(x: Tensor) -> Tensor:
+    """[3, 3, ..., height, width]: `x` [..., height, width] moved so that each place has what is at its 3x3, or 0."""
+    for down, right in ((0, 1), (1, 0)):
+        x = torch.stack([F.pad(x, (right, -right, down, -down)), x, F.pad(x, (-right, right, -down, down))])
+    return x
+
+
+def added_up(x: Tensor) -> Tensor:
+    """[..., height, width]: the parts of `x` [3, 3, ..., height, width], each moved as by `around`, added up."""
+    for down, right in ((1, 0), (0, 1)):
+        first, middle, last = x.unbind()
+        x = F.pad(first, (right, -right, down, -down)) + middle + F.pad(last, (-right, right, -down, down))
+    return x

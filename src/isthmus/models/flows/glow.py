@@ -4,7 +4,7 @@ A chain of layers that can be inverted carries an image to a Gaussian code of as
 is exact: log p(x) = log p(z) + sum over layers of log|det dh_i/dh_{i-1}| (eq. 6). A step of flow is an actnorm, a 1x1
 convolution and an affine coupling (table 1). Each scale squeezes the image, takes `depth` steps, and lets half of the
 channels leave for the code (figure 2b). Where the paper says less, this follows its official code: the scale of a
-coupling is sigmoid(. + 2), there are actnorms inside of its network, and scale and bias of the top are learned.
+coupling is a sigmoid of . + 2, there are actnorms inside of its network, and scale and bias of the top are learned.
 """
 
 from __future__ import annotations
@@ -84,15 +84,12 @@ class Glow(Model, Samples, Autoencodes, Scores):
     warmup: float = 0.02  # fraction of training in which the learning rate rises from 0
 
     def __post_init__(self) -> None:
-        for name in ("scales", "depth", "hidden", "lr"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        self.positive("scales", "depth", "hidden", "lr")
         if not 1 <= self.bits <= 8:
             raise ConfigError(f"bits must be 1 to 8, got {self.bits}")
         if not 0 <= self.warmup <= 1:
             raise ConfigError(f"warmup is a fraction of training, 0 to 1, got {self.warmup}")
-        if self.class_weight < 0:
-            raise ConfigError(f"class_weight must not be negative, got {self.class_weight}")
+        self.not_negative("class_weight")
 
     def networks(self, spec: Spec) -> None:
         if self.conditional and not spec.classes:
