@@ -222,10 +222,28 @@ def test_the_class_matters_if_and_only_if_the_model_is_conditional():
     assert (logits[0][1] != logits[1][1]).any()
 
 
-def test_a_conditional_model_scores_the_mixture_of_its_classes():
-    model, x = GatedPixelCNN(levels=2, features=4, layers=2, conditional=True).build(CLASSES), torch.rand(3, 1, 6, 5)
+@pytest.mark.parametrize("location_dependent", [False, True])
+def test_a_conditional_model_scores_the_mixture_of_its_classes(location_dependent):
+    options = {"features": 4, "layers": 2, "conditional": True, "location_dependent": location_dependent}
+    model, x = GatedPixelCNN(levels=2, **options).build(CLASSES), torch.rand(3, 1, 6, 5)
     of_class = torch.stack([model.network.log_prob(x, *model.condition(torch.full((3,), label))) for label in range(3)])
     torch.testing.assert_close(model.log_prob(x), of_class.logsumexp(0) - math.log(3))
+
+
+def test_maps_of_a_class_differ_from_place_to_place():
+    """Of a blank image, far from its border, all places look alike to a network that is not told where they are."""
+    blank = torch.zeros(1, 1, 9, 9)
+    for location_dependent in (False, True):
+        options = {"features": 4, "layers": 1, "conditional": True, "location_dependent": location_dependent}
+        model = strengthened(GatedPixelCNN(first_kernel=3, **options).build(Spec(1, 9, 9, CLASSES.classes)))
+        middle = model.logits(blank, torch.tensor([1]))[..., 3:7, 3:7].flatten(3)
+        assert (middle.std(dim=3).max() > 1e-3) == location_dependent
+    assert {id(p) for p in model.parameters()} == {id(p) for p in model.players()["gated"].parameters()}
+
+
+def test_location_dependent_biases_need_classes():
+    with pytest.raises(ConfigError, match="--conditional"):
+        GatedPixelCNN(location_dependent=True)
 
 
 def test_a_conditional_model_draws_the_class_of_what_is_known():

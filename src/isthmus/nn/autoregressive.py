@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import OneHotCategorical
+from torch.distributions import Categorical
 
 
 def to_levels(image: Tensor, levels: int) -> Tensor:
@@ -84,16 +84,15 @@ class AutoregressiveNetwork(nn.Module):
         value = to_levels(image, self.levels)
         return categorical_log_prob(self.logits(image, *condition)[..., where], value[..., where])
 
-    def log_joint(self, image: Tensor, classes: int, where: Tensor | slice = slice(None)) -> Tensor:
-        """log p(image, class) in nats [batch, classes]: the condition is the class, and all are equally frequent."""
-        each = torch.eye(classes, device=image.device)
-        nats = [self.log_prob(image, one.expand(len(image), -1), where=where) for one in each]
-        return torch.stack(nats, dim=1) - math.log(classes)
+    def log_joint(self, image: Tensor, conditions: Tensor, where: Tensor | slice = slice(None)) -> Tensor:
+        """log p(image, condition) in nats [batch, n], for each of n `conditions` [n, ...], all equally frequent."""
+        nats = [self.log_prob(image, one.expand(len(image), *one.shape), where=where) for one in conditions]
+        return torch.stack(nats, dim=1) - math.log(len(conditions))
 
-    def likely_class(self, image: Tensor, known: Tensor, classes: int) -> Tensor:
-        """A class, one-hot [batch, classes], drawn by what is `known` of images up to the first missing place."""
+    def likely(self, image: Tensor, known: Tensor, conditions: Tensor) -> Tensor:
+        """One of `conditions` [n, ...] for each image, drawn by what is `known` up to the first missing place."""
         beginning = known.flatten().cumprod(0).bool().view_as(known)
-        return OneHotCategorical(logits=self.log_joint(image, classes, beginning)).sample()
+        return conditions[Categorical(logits=self.log_joint(image, conditions, beginning)).sample()]
 
     def complete(self, image: Tensor, known: Tensor, *condition: Tensor, temperature: float = 1.0) -> Tensor:
         """Draw each value that is not `known`, bool [height, width], given all before it, and none behind it."""

@@ -2,18 +2,19 @@
 
 A plain PixelCNN does not see pixels that are up and far to the right. This one does, with two stacks of convolutions, a
 vertical one for the rows above and a horizontal one for the row itself, and gates tanh times sigmoid (eq. 2). The image
-may be conditional on its class, a bias of every layer (eq. 4). The caches of `isthmus.nn.masked_sampler` draw at the
-cost of one pass.
+may be conditional on its class, a bias of every layer (eq. 4), which may differ from place to place (section 2.3). The
+caches of `isthmus.nn.masked_sampler` draw at the cost of one pass.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
 from isthmus.errors import ConfigError
@@ -27,6 +28,7 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
 
     levels: Literal[2, 256] = 256  # values that a pixel has: 256, or on and off
     conditional: bool = False  # whether it knows classes: the condition h is the class
+    location_dependent: bool = False  # whether a class has maps of its own, m(h), and not one bias for all places
     features: int = 32  # channels of both stacks
     layers: int = 7  # gated layers
     kernel: int = 3  # side of their convolutions
@@ -41,18 +43,24 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
             if getattr(self, name) % 2 == 0:
                 raise ConfigError(f"{name} must be odd, so that it has a middle, got {getattr(self, name)}")
         self.positive("lr")
+        if self.location_dependent and not self.conditional:
+            raise ConfigError("location_dependent says how classes are told: give --conditional too, or leave it out")
 
     def networks(self, spec: Spec) -> None:
         if min(self.features, self.hidden) < spec.channels:
             raise ConfigError(f"features and hidden must be at least {spec.channels}, one for each channel of the data")
         if self.conditional and not spec.classes:
             raise ConfigError("conditional asks for data with classes: put them into class folders, or leave it out")
-        conditions = len(spec.classes) if self.conditional else 0
+        self.classes = len(spec.classes) if self.conditional else 0
+        shape = self.features, spec.height, spec.width
+        maps = (nn.Linear(self.classes, math.prod(shape)), nn.Unflatten(1, shape)) if self.location_dependent else ()
+        self.maps = nn.Sequential(*maps)
+        conditions = self.features if self.location_dependent else self.classes
         sizes = self.features, self.layers, self.kernel, self.first_kernel, self.hidden
         self.network = GatedPixels(spec.channels, self.levels, *sizes, conditions, self.first_mask)
 
     def players(self) -> dict[str, Player]:
-        return {"gated": Player(self.network, lr=self.lr, schedule=lambda progress: 1 - progress)}
+        return {"gated": Player(self.network, self.maps, lr=self.lr, schedule=lambda progress: 1 - progress)}
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         batch = next(batches)
@@ -60,8 +68,14 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
         yield Turn("gated", {"nll": -self.network.log_prob(batch.image, *self.condition(label)).mean()})
 
     def condition(self, label: Tensor | None) -> tuple[Tensor, ...]:
-        """The vector h [batch, classes] of classes [batch], of a model that knows them."""
-        return () if label is None or not self.conditional else (F.one_hot(label, len(self.spec.classes)).float(),)
+        """Of classes [n], if the model knows them: h [n, classes], or its maps m(h) [n, features, height, width]."""
+        if label is None or not self.conditional:
+            return ()
+        return (self.maps(F.one_hot(label, self.classes).float()),)
+
+    def every_class(self) -> Tensor:
+        """The conditions [classes, ...] of all classes."""
+        return self.condition(torch.arange(self.classes, device=self.device))[0]
 
     def logits(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Of each value, given those before it and the class: [batch, levels, channels, height, width]."""
@@ -71,11 +85,11 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
         """log p(image) in nats [batch]; of a model that knows classes, that of their mixture."""
         if not self.conditional:
             return self.network.log_prob(image)
-        return self.network.log_joint(image, len(self.spec.classes)).logsumexp(1)
+        return self.network.log_joint(image, self.every_class()).logsumexp(1)
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         if self.conditional and label is None:
-            label = torch.randint(len(self.spec.classes), (n,), device=self.device)
+            label = torch.randint(self.classes, (n,), device=self.device)
         return self.network.sample(n, self.spec.shape, *self.condition(label), temperature=temperature)
 
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:
@@ -83,5 +97,5 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
 
         Before it a class is drawn, by the known beginning, where the model knows classes.
         """
-        h = (self.network.likely_class(image, known, len(self.spec.classes)),) if self.conditional else ()
+        h = (self.network.likely(image, known, self.every_class()),) if self.conditional else ()
         return self.network.complete(image, known, *h, temperature=temperature)

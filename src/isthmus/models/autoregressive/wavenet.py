@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
@@ -57,8 +56,12 @@ class WaveNet(Model, Samples, Completes, Scores):
         yield Turn("wavenet", {"nll": -self.network.log_prob(batch.image, *self.condition(label)).mean()})
 
     def condition(self, label: Tensor | None) -> tuple[Tensor, ...]:
-        """The vector h [batch, classes] of classes [batch], of a model that knows them."""
-        return () if label is None or not self.conditional else (F.one_hot(label, len(self.spec.classes)).float(),)
+        """The vector h [n, classes] of classes [n], of a model that knows them."""
+        return () if label is None or not self.conditional else (self.every_class()[label],)
+
+    def every_class(self) -> Tensor:
+        """The vectors h of all classes."""
+        return torch.eye(len(self.spec.classes), device=self.device)
 
     def logits(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Of each value, given those before it and the class: [batch, levels, channels, height, width]."""
@@ -68,7 +71,7 @@ class WaveNet(Model, Samples, Completes, Scores):
         """log p(image) in nats [batch]; of a model that knows classes, that of their mixture."""
         if not self.conditional:
             return self.network.log_prob(image)
-        return self.network.log_joint(image, len(self.spec.classes)).logsumexp(1)
+        return self.network.log_joint(image, self.every_class()).logsumexp(1)
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         if self.conditional and label is None:
@@ -80,5 +83,5 @@ class WaveNet(Model, Samples, Completes, Scores):
 
         Before it a class is drawn, by the known beginning, where the model knows classes.
         """
-        h = (self.network.likely_class(image, known, len(self.spec.classes)),) if self.conditional else ()
+        h = (self.network.likely(image, known, self.every_class()),) if self.conditional else ()
         return self.network.complete(image, known, *h, temperature=temperature)
