@@ -204,7 +204,7 @@ def test_16_bits_to_8():
 
 
 @pytest.mark.parametrize(("channels", "dtype"), list(product((1, 3, 4), (np.uint8, np.uint16))))
-@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("mode", ["crop", "pad", "frame", "stretch"])
 def test_fit_gives_the_size_asked_for(channels, dtype, mode):
     for (h, w), (height, width) in product([(64, 64), (101, 150), (1, 1), (300, 7)], [(32, 32), (20, 48), (1, 9)]):
         out = fit(noise(h, w, channels, dtype), width, height, mode)
@@ -221,6 +221,14 @@ def test_fit_keeps_what_it_should():
     assert (padded[40:] == 0).all()
     assert np.abs(padded[30, :, 0] - ramp[0, :, 0].reshape(60, 2).mean(1)).max() <= 2
     assert fit(ramp, 120, 40) is ramp
+
+
+def test_a_frame_enlarges_nothing():
+    small, large = noise(5, 8, 1, np.uint8), noise(90, 60, 1, np.uint8)
+    framed = fit(small, 12, 11, "frame")
+    assert np.array_equal(framed[3:8, 2:10], small)
+    assert framed.sum() == small.sum()
+    assert np.array_equal(fit(large, 30, 30, "frame"), fit(large, 30, 30, "pad"))
 
 
 def test_8_and_16_bits_are_resized_alike():

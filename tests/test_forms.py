@@ -107,7 +107,7 @@ def test_sixteen_bits_are_not_lost_on_the_way_in(tmp_path: Path) -> None:
         assert len(seen.unique()) == 240
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("fit", ["crop", "pad", "frame", "stretch"])
 def test_pictures_are_brought_to_size_as_in_training(fit: str, tmp_path: Path) -> None:
     model = isthmus.load(save_vae(tmp_path / "run", data={"fit": fit}))
     array = picture(4, 50, 33)

@@ -15,7 +15,7 @@ from typing import Literal
 from isthmus.errors import ConfigError, DataError
 
 Split = Literal["train", "test"]
-Fit = Literal["crop", "pad", "stretch"]
+Fit = Literal["crop", "pad", "frame", "stretch"]
 
 NAMED = (
     "digits",
@@ -46,7 +46,7 @@ class DataOptions:
     pair: str | None = None  # pairs: "0=5,1=6" by class, "class" same class names, "index" same position; else unpaired
     size: str | None = None  # "128", or "128x96" = width x height; by default the size that all pictures have
     channels: Literal[1, 3, 4] | None = None  # 1 grey, 3 colour, 4 with alpha; by default 1, or 3 if any is coloured
-    fit: Fit = "crop"  # how a picture of another shape is brought to the size
+    fit: Fit = "crop"  # how a picture of another shape is brought to the size; "frame" pads, and enlarges none
     crop: float = 0.0  # random crops: pictures are kept larger than the size by this fraction
     flip: bool = False  # mirror left and right at random in training
     binarise: bool = False  # usual static binarisation: on with probability grey/255, drawn once from a fixed seed

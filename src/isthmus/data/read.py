@@ -197,7 +197,7 @@ def fit(pixels: Array, width: int, height: int, mode: Fit = "crop") -> Array:
     """Resize [H, W, C] with antialiasing to `height` x `width`.
 
     Another shape is cropped at its long sides ("crop"), framed in black or transparency ("pad"), or distorted
-    ("stretch").
+    ("stretch"); "frame" pads without enlarging, as when 28x28 digits are laid on 32x32.
     """
     h, w, channels = pixels.shape
     if (h, w) == (height, width):
@@ -208,7 +208,7 @@ def fit(pixels: Array, width: int, height: int, mode: Fit = "crop") -> Array:
         scale = min(w / width, h / height)
         left, top = (w - width * scale) / 2, (h - height * scale) / 2
         return resize(pixels, width, height, (left, top, left + width * scale, top + height * scale))
-    scale = max(w / width, h / height)
+    scale = max(w / width, h / height, 1 if mode == "frame" else 0)
     inner_w, inner_h = max(1, round(w / scale)), max(1, round(h / scale))
     left, top = (width - inner_w) // 2, (height - inner_h) // 2
     out = np.zeros((height, width, channels), pixels.dtype)

@@ -47,8 +47,8 @@ EXPERIMENTS = (
         training=Training(
             model="pixelcnn",
             data={"data": ("mnist",), "binarise": True},
-            options={"levels": 2, "features": 32, "layers": 3, "kernel": 5, "lr": 5e-3},
-            run={"steps": 9000, "batch_size": 4},
+            options={"levels": 2, "features": 24, "layers": 3, "kernel": 5, "first_kernel": 41, "lr": 5e-3},
+            run={"steps": 4400, "batch_size": 8},
         ),
         bars=(Bar("likelihood/nats", at_least=-86.0), Bar("context/leak", at_most=0.0)),
         ablations={"mask B first": {"first_mask": "B"}},
