@@ -49,8 +49,17 @@ EXPERIMENTS = (
         training=Training(
             model="gated-pixelcnn",
             data={"data": ("mnist",), "binarise": True},
-            options={"levels": 2, "conditional": True, "features": 32, "layers": 3, "kernel": 5, "lr": 5e-3},
-            run={"steps": 5400, "batch_size": 4},
+            options={
+                "levels": 2,
+                "conditional": True,
+                "location_dependent": True,
+                "features": 24,
+                "layers": 2,
+                "kernel": 5,
+                "first_kernel": 41,
+                "lr": 5e-3,
+            },
+            run={"steps": 4600, "batch_size": 8},
         ),
         bars=(
             Bar("class/accuracy", at_least=0.9),
@@ -58,7 +67,7 @@ EXPERIMENTS = (
             Bar("context/leak", at_most=0.0),
             Bar("likelihood/nats", at_least=-86.0),
         ),
-        ablations={"not told the class": {"conditional": False}},
+        ablations={"not told the class": {"conditional": False, "location_dependent": False}},
         measure=measure,
         images=2000,
     ),
