@@ -48,7 +48,7 @@ EXPERIMENTS = (
             model="glow",
             data={"data": ("mnist",), "size": "32", "fit": "frame"},
             options={"scales": 2, "depth": 8, "hidden": 64, "optimizer": "Adamax", "lr": 8e-3},
-            run={"steps": 3000, "batch_size": 16, "average": 0.995},
+            run={"steps": 2000, "batch_size": 16, "average": 0.99},
         ),
         bars=(
             Bar("likelihood/bits_per_dimension", at_most=2.0),
