@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from isthmus.core import Autoencodes, Bridges, Completes, Encodes, Model, Player
+from isthmus.core import Autoencodes, Bridges, Completes, Describes, Encodes, Model, Player
 from isthmus.core.capabilities import Capability
 from isthmus.data.options import DataOptions
 from isthmus.models.catalog import catalog
@@ -85,7 +85,7 @@ def test_capabilities_keep_their_promises(name: str, changes: dict[str, Any]) ->
             assert result.shape == (3, 2)
         elif what == "classify":
             assert torch.allclose(result.exp().sum(1), torch.ones(2), atol=1e-5)
-        elif what == "encode":
+        elif what in ("encode", "describe"):
             assert result.shape == (2, result[0].numel())
         else:
             assert result.shape == (2, *SPEC.shape)
@@ -100,6 +100,9 @@ def test_capabilities_keep_their_promises(name: str, changes: dict[str, Any]) ->
         torch.manual_seed(2)
         again = model.encode(images().batch(torch.tensor([0, 1])).image)
         assert torch.equal(again, found["encode"]), "codes are random"
+    if isinstance(model, Describes):
+        again = model.describe(images().batch(torch.tensor([0, 1])).image)
+        assert torch.equal(again, found["describe"]), "features are random"
     if isinstance(model, Autoencodes):
         assert torch.equal(model.decode(found["encode"]), model.decode(found["encode"])), "decoding is random"
     if isinstance(model, Bridges):

@@ -8,6 +8,8 @@ from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError, DataError
 from isthmus.losses.adversarial import fake, real
 from isthmus.models.gans.dcgan import DCGAN
+from isthmus.nn.labels import one_hot
+from isthmus.nn.noise import uniform
 
 SPEC = Spec(1, 16, 14, ("a", "b", "c"))
 
@@ -135,6 +137,28 @@ def test_a_class_can_be_asked_for_or_is_drawn():
     model.sample(3000)
     assert asked[0].tolist() == [2, 0, 1, 1]
     assert (asked[1].bincount() / 3000 - 1 / 3).abs().max() < 0.05
+
+
+def test_a_code_is_noise_and_class():
+    model = dcgan(conditional=True).eval()
+    code = torch.randn(4, model.code_size)
+    z, y = code.split([5, 3], dim=1)
+    torch.testing.assert_close(model.decode(code), model.generator(uniform(z), one_hot(y.argmax(1), 3)))
+    assert dcgan().code_size == 5
+
+
+def test_features_are_the_largest_activations_of_all_layers():
+    """Maps of 8x8 or more are seen in 4x4 parts: a map's largest activation is among its features."""
+    model, x = dcgan(Spec(1, 32, 32)).eval(), batch(3, Spec(1, 32, 32)).image
+    seen = []
+    for layer in layers(model.discriminator, nn.LeakyReLU):
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    features = model.describe(x)
+    parts = features.split([16 * maps.shape[1] for maps in seen], dim=1)
+    assert [maps.shape[1] for maps in seen] == [2, 4, 8]
+    for maps, part in zip(seen, parts, strict=True):
+        torch.testing.assert_close(part.unflatten(1, (-1, 16)).amax(2), maps.amax((2, 3)))
+    assert dcgan(conditional=True).eval().describe(batch().image).shape[0] == 6
 
 
 def test_without_classes_there_is_nothing_to_condition_on():

@@ -17,6 +17,7 @@ from isthmus.core import (
     Classifies,
     Completes,
     Decodes,
+    Describes,
     Encodes,
     Model,
     Samples,
@@ -157,6 +158,8 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
             found |= {f"translate to {to}": model.translate(batch.image, to) for to in ("a", "b")}
         if isinstance(model, Swaps):
             found["swap"] = model.decode(model.swap(model.encode(batch.image, batch.label), batch.label.flip(0)))
+        if isinstance(model, Describes):
+            found["describe"] = model.describe(batch.image)
         if isinstance(model, Classifies):
             found["classify"] = model.classify(batch.image)
         if isinstance(model, Completes):

@@ -26,6 +26,7 @@ COMMANDS = {
     "arithmetic": "add and subtract what pictures have in common",
     "swap": "give pictures other classes, and keep all else",
     "complete": "keep a part of pictures and draw the rest anew",
+    "encode": "codes and features of pictures, in a file for other programs",
     "score": "how probable pictures are to a model",
     "evaluate": "measure a trained model on test images",
     "compare": "distances, precision and diversity of any two sets of images",

@@ -16,7 +16,19 @@ from isthmus.apps.forms import Image, gather, joining, like
 from isthmus.apps.handle import Classes, Handle
 from isthmus.apps.hub import fetch, is_hub_id
 from isthmus.apps.region import known_part
-from isthmus.core import Autoencodes, Bounds, Completes, Decodes, Encodes, Samples, Scores, Spec, Swaps, Translates
+from isthmus.core import (
+    Autoencodes,
+    Bounds,
+    Completes,
+    Decodes,
+    Describes,
+    Encodes,
+    Samples,
+    Scores,
+    Spec,
+    Swaps,
+    Translates,
+)
 from isthmus.core import operations as on_codes
 from isthmus.data.options import FOLDERS
 from isthmus.errors import CapabilityError, ConfigError, DataError, OutputError
@@ -200,6 +212,13 @@ class Trained(Handle):
         if not isinstance(model, Encodes):
             raise self.unable(Encodes, "encode")
         return self.measured(model.encode, images)
+
+    def describe(self, images: Any) -> Tensor:
+        """Features [batch, n] for other tasks, on the CPU; of one image [n]."""
+        model = self.model
+        if not isinstance(model, Describes):
+            raise self.unable(Describes, "describe")
+        return self.measured(model.describe, images)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:

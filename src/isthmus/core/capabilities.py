@@ -71,6 +71,14 @@ class Autoencodes(Encodes, Decodes):
     """Encodes and decodes with the same codes, so that `decode(encode(x))` is a reconstruction of x."""
 
 
+class Describes(Capability):
+    """Gives images features for other tasks."""
+
+    @abstractmethod
+    def describe(self, image: Tensor) -> Tensor:
+        """Images [batch, channels, height, width] to features [batch, n], without randomness."""
+
+
 class Classifies(Capability):
     """Tells the class of images."""
 

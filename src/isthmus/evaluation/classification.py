@@ -82,6 +82,21 @@ def nearest_neighbour_accuracy(
     return hits / len(y)
 
 
+def linear_hits(train: Features, train_labels: Tensor | Array, test: Features, test_labels: Tensor | Array) -> Array:
+    """Which `test` features [n, dims] a linear classifier that learns from `train` gives their label: bool [n].
+
+    It is a support vector machine with squared hinges, on standardised features (as Radford et al., 2016, section 5.1).
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    x, y = pair(train, test, names=("train", "test"))
+    known, wanted = labels_of(train_labels, len(x)), labels_of(test_labels, len(y))
+    classifier = make_pipeline(StandardScaler(), LinearSVC(C=0.001, dual=True, random_state=0)).fit(x, known)
+    return np.asarray(classifier.predict(y) == wanted)
+
+
 def cluster_accuracy(clusters: Tensor | Array, labels: Tensor | Array) -> float:
     """The share of images in the right cluster, under the best one-to-one naming of clusters [n] by classes [n].
 

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.core import Autoencodes, Bounds, Classifies, Samples, Scores, Swaps, Translates, steps
+from isthmus.core import Autoencodes, Bounds, Classifies, Describes, Samples, Scores, Swaps, Translates, steps
 from isthmus.core.operations import reconstruct
 from isthmus.data.cache import Array
 from isthmus.data.images import Images
 from isthmus.data.open import aligned
 from isthmus.data.options import DataOptions
+from isthmus.evaluation.classification import linear_hits
 from isthmus.evaluation.features import JudgeFeatures
 from isthmus.evaluation.intervals import Estimate, mean
 from isthmus.evaluation.judge import Judge, judge
@@ -29,6 +30,7 @@ from isthmus.evaluation.likelihood import GREY_LEVEL, bits_per_dimension, import
 from isthmus.evaluation.parts import batches, each, part_size
 from isthmus.evaluation.provenance import Group, Provenance
 from isthmus.evaluation.reference import Reference
+from isthmus.evaluation.sets import drawn as some
 from isthmus.evaluation.structure import WINDOW, psnr, ssim
 from isthmus.evaluation.transfer import Spread, transfer
 from isthmus.training.draws import heeds_labels
@@ -66,6 +68,7 @@ def measures(domains: int) -> dict[str, Measure]:
         "classes": classes,
         "swaps": swaps,
         "classification": classification,
+        "features": features,
         "reconstruction": reconstruction,
         "likelihood": likelihood,
         "importance_weighted": importance_weighted_likelihood,
@@ -123,6 +126,26 @@ def classification(subject: Subject) -> Group | None:
         return None
     hits = each(lambda batch: model.classify(batch.image).argmax(1) == batch.label, test, model.device)
     return Group({"accuracy": share([hits])}, Provenance.of(None, len(test)))
+
+
+def features(subject: Subject) -> Group | None:
+    """Of how many test images a linear classifier tells the class by the model's features, and by the pixels alone.
+
+    It learns from as many training images.
+    """
+    model, real = subject.model, subject.domains[0]
+    if not isinstance(model, Describes) or real.classes < 2:
+        return None
+    known, asked = some(real.train, len(real.test), subject.seed), real.test
+
+    def told(see: Callable[[Tensor], Tensor]) -> Estimate:
+        x, y = (each(lambda batch: see(batch.image), images, model.device) for images in (known, asked))
+        assert known.labels is not None
+        assert asked.labels is not None
+        return mean(linear_hits(x, known.labels, y, asked.labels))
+
+    found: Figures = {"accuracy": told(model.describe), "accuracy_of_pixels": told(partial(torch.flatten, start_dim=1))}
+    return Group(found, Provenance.of(None, len(asked), seed=subject.seed))
 
 
 def reconstruction(subject: Subject) -> Group | None:

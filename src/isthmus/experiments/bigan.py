@@ -69,5 +69,6 @@ EXPERIMENTS = (
         bars=(Bar("inversion/ratio", at_most=0.75), Bar("inversion/class_kept", at_least=0.60)),
         ablations={"code hidden from the discriminator": {"joint": False}},
         measure=measure,
+        groups=("features",),
     ),
 )

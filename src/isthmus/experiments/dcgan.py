@@ -61,6 +61,6 @@ EXPERIMENTS = (
         bars=(Bar("nearest/error", at_most=0.06), Bar("walk/largest_over_mean", at_most=3.0)),
         ablations={"generator not normalised": {"generator_norm": "none"}},
         measure=measure,
-        groups=("samples", "classes"),
+        groups=("samples", "classes", "features"),
     ),
 )

@@ -37,10 +37,15 @@ class Layers(nn.Sequential):
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         for layer in self:
-            if given is not None and isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                x = beside(x, given)
-            x = layer(x)
+            x = seen(layer, x, given)
         return x
+
+
+def seen(layer: nn.Module, x: Tensor, given: Tensor | None) -> Tensor:
+    """What one layer makes of `x`, and of what is given if it is linear or convolutional."""
+    if given is not None and isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        x = beside(x, given)
+    return layer(x)
 
 
 def beside(x: Tensor, vector: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from isthmus.core import Autoencodes, Batch, Model, Player, Samples, Spec, Turn
+from isthmus.core import Autoencodes, Batch, Describes, Model, Player, Samples, Spec, Turn
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
 from isthmus.losses.likelihood import reparameterise
@@ -40,7 +40,7 @@ def maxout(*widths: int, dropout: float) -> list[nn.Module]:
     return layers
 
 
-class ALI(Model, Samples, Autoencodes):
+class ALI(Model, Samples, Autoencodes, Describes):
     """Adversarially learned inference: min_G max_D E log D(x, z ~ q(z|x)) + E log(1 - D(G(z), z)) (eq. 1)."""
 
     latent: int = 64  # size of the code z, Gaussian
@@ -107,6 +107,10 @@ class ALI(Model, Samples, Autoencodes):
 
     def encode(self, image: Tensor) -> Tensor:
         return self.posterior(image)[0]
+
+    def describe(self, image: Tensor) -> Tensor:
+        """The encoder's last hidden layer, and what it makes of it, as the paper's semi-supervised test has them."""
+        return torch.cat([self.encoder.features(image), self.encode(image)], dim=1)
 
     def decode(self, code: Tensor) -> Tensor:
         return self.generator(code)

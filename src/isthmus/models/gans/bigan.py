@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from isthmus.core import Autoencodes, Batch, Model, Player, Samples, Spec, Turn
+from isthmus.core import Autoencodes, Batch, Describes, Model, Player, Samples, Spec, Turn
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
 from isthmus.losses.shared import cut, joined
@@ -27,7 +27,7 @@ from isthmus.nn.initialise import small
 from isthmus.nn.noise import uniform
 from isthmus.nn.pairs import PairDiscriminator
 from isthmus.nn.players import mlp_generator
-from isthmus.nn.strided import strided_discriminator, strided_generator
+from isthmus.nn.strided import Discriminator, strided_discriminator, strided_generator
 
 __all__ = ["BiGAN"]
 
@@ -37,13 +37,12 @@ def first(pixels: int, hidden: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(pixels, hidden), nn.LeakyReLU(0.2))
 
 
-def last(inputs: int, hidden: int, outputs: int) -> nn.Module:
-    """A hidden layer that is, and a linear one: [batch, inputs] -> [batch, outputs]."""
-    layers = nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.2)
-    return nn.Sequential(*layers, nn.Linear(hidden, outputs))
+def second(inputs: int, hidden: int) -> nn.Module:
+    """A layer that is: [batch, inputs] -> [batch, hidden]."""
+    return nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.2))
 
 
-class BiGAN(Model, Samples, Autoencodes):
+class BiGAN(Model, Samples, Autoencodes, Describes):
     """Bidirectional GAN: min_{G,E} max_D E log D(x, E(x)) + E log(1 - D(G(z), z)) (eq. 3), G and E by -log."""
 
     latent: int = 50  # size of the code z, uniform in [-1, 1]
@@ -63,7 +62,6 @@ class BiGAN(Model, Samples, Autoencodes):
             raise ConfigError(f"constant is a part of the training, from 0 to 1, got {self.constant}")
 
     def networks(self, spec: Spec) -> None:
-        self.encoder: nn.Module
         hidden, pixels = self.hidden, math.prod(spec.shape)
         if self.network == "conv":
             self.generator = strided_generator(self.latent, spec.shape, self.features)
@@ -72,9 +70,11 @@ class BiGAN(Model, Samples, Autoencodes):
             image, width = seen.features, seen.width
         else:
             self.generator = mlp_generator(self.latent, spec.shape, hidden, "batch")
-            self.encoder = nn.Sequential(first(pixels, hidden), last(hidden, hidden, self.latent))
+            layers = nn.Sequential(first(pixels, hidden), second(hidden, hidden))
+            self.encoder = Discriminator(layers, hidden, outputs=self.latent)
             image, width = first(pixels, hidden), hidden
-        self.discriminator = PairDiscriminator(image, nn.Identity(), last(width + self.latent, hidden, 1))
+        pair = nn.Sequential(second(width + self.latent, hidden), nn.Linear(hidden, 1))
+        self.discriminator = PairDiscriminator(image, nn.Identity(), pair)
         small(self.generator, self.encoder, self.discriminator)
 
     def players(self) -> dict[str, Player]:
@@ -108,6 +108,10 @@ class BiGAN(Model, Samples, Autoencodes):
 
     def encode(self, image: Tensor) -> Tensor:
         return self.encoder(image)
+
+    def describe(self, image: Tensor) -> Tensor:
+        """The layer below the code, whose neighbours tell more of classes than those of codes do (section 4.1)."""
+        return self.encoder.features(image)
 
     def decode(self, code: Tensor) -> Tensor:
         return self.generator(uniform(code))

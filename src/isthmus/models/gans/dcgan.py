@@ -16,18 +16,19 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from isthmus.core import Batch, Model, Player, Samples, Spec, Turn
+from isthmus.core import Batch, Decodes, Describes, Model, Player, Samples, Spec, Turn
 from isthmus.losses.adversarial import fake, real
 from isthmus.nn.labels import classes_of, drawn, one_hot
 from isthmus.nn.noise import uniform
-from isthmus.nn.strided import strided_discriminator, strided_generator
+from isthmus.nn.strided import seen, strided_discriminator, strided_generator
 
 __all__ = ["DCGAN"]
 
 
-class DCGAN(Model, Samples):
+class DCGAN(Model, Samples, Decodes, Describes):
     """Deep convolutional GAN: -log D(x) - log(1 - D(G(z))) for the discriminator, -log D(G(z)) for the generator."""
 
     latent: int = 100  # size of the noise z, uniform in [-1, 1]
@@ -60,9 +61,30 @@ class DCGAN(Model, Samples):
         yield Turn("discriminator", {"real": real(truth), "fake": fake(forgery)})
         yield Turn("generator", {"adversarial": real(self.discriminator(made, *given))})
 
+    def describe(self, image: Tensor) -> Tensor:
+        """The discriminator's activations, of each layer the largest in each of 4x4 parts (section 5.1).
+
+        A conditional one is told no class.
+        """
+        x, given, found = image, image.new_zeros(len(image), self.classes) if self.conditional else None, []
+        for layer in self.discriminator.features.children():
+            x = seen(layer, x, given)
+            if isinstance(layer, nn.LeakyReLU):
+                found.append(F.adaptive_max_pool2d(x, 4).flatten(1))
+        return torch.cat(found, dim=1)
+
     def noise(self, n: int, temperature: float = 1.0) -> Tensor:
         """[n, latent], uniform in [-1, 1] at temperature 1."""
         return uniform(temperature * torch.randn(n, self.latent, device=self.device))
+
+    @property
+    def code_size(self) -> int:
+        """The noise, and a number for each class that the model knows."""
+        return self.latent + self.classes
+
+    def decode(self, code: Tensor) -> Tensor:
+        z, y = code.split([self.latent, self.classes], dim=1)
+        return self.generator(uniform(z), *((one_hot(y.argmax(1), self.classes),) if self.conditional else ()))
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         z = self.noise(n, temperature)
