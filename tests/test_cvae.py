@@ -14,6 +14,7 @@ from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError, DataError
 from isthmus.losses.likelihood import gaussian_kl
 from isthmus.models.autoencoders.cvae import CVAE
+from isthmus.nn.labels import one_hot
 from isthmus.models.autoencoders.cvae_completion import CVAECompletion
 
 SPEC = Spec(1, 4, 6, ("none", "some", "all"))
@@ -70,7 +71,7 @@ def test_a_class_that_is_not_told_is_the_one_with_the_best_bound() -> None:
 @pytest.mark.parametrize("prior", ["standard", "learned"])
 def test_the_turn_is_the_negative_bound_of_the_class_told(prior: str) -> None:
     model, x, label = cvae(prior=prior), images(), torch.tensor([0, 1, 2, 0, 1])
-    y = model.one_hot(label)
+    y = one_hot(label, model.classes)
     torch.manual_seed(3)
     losses = next(model.turns(iter([Batch(x, label)]))).losses
     torch.manual_seed(3)

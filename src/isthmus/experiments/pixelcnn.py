@@ -3,7 +3,8 @@
 The bar on the likelihood means nothing without the other: a network whose first mask lets a value see itself, the
 ablation, needs next to no nats for any image, and cannot draw. What a value must not see has a derivative of exactly 0.
 
-Its blind spot, the share of near earlier pixels that a pixel does not see, stands beside it.
+Its blind spot, the share of near earlier pixels that a pixel does not see, stands beside it; there is none where the
+first kernel already sees all that is near.
 """
 
 from __future__ import annotations

@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.core import Batch, Bounds, Classifies, Model, Player, Samples, Spec, Swaps, Turn
-from isthmus.errors import DataError
 from isthmus.losses.likelihood import (
     bernoulli_log_prob,
     gaussian_kl,
@@ -31,6 +29,7 @@ from isthmus.losses.likelihood import (
     reparameterise,
 )
 from isthmus.nn.conv import conv_decoder, conv_encoder
+from isthmus.nn.labels import classes_of, drawn, one_hot
 from isthmus.nn.mlp import Concatenated, Conditioned
 
 __all__ = ["CVAE"]
@@ -57,9 +56,7 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
     def networks(self, spec: Spec) -> None:
         self.encoder: nn.Module
         self.decoder: nn.Module
-        classes = len(spec.classes)
-        if not classes:
-            raise DataError("this model learns from classes, and the data have none; put the images in class folders")
+        self.classes = classes = classes_of(spec)
         if self.network == "conv":
             channels, size = spec.channels + classes, (spec.height, spec.width)
             self.encoder = Concatenated(conv_encoder(channels, *size, 2 * self.latent, self.features))
@@ -79,7 +76,7 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         batch = next(batches)
-        x, y = batch.image, self.one_hot(batch.label)
+        x, y = batch.image, one_hot(batch.label, self.classes)
         mean, log_variance = self.posterior_of_class(x, y)
         z = reparameterise(mean, log_variance)
         yield Turn(
@@ -89,10 +86,6 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
                 "kl": self.beta * gaussian_kl(mean, log_variance).mean(),
             },
         )
-
-    def one_hot(self, label: Tensor) -> Tensor:
-        """Labels [batch] to float [batch, classes]."""
-        return F.one_hot(label, len(self.spec.classes)).float()
 
     def posterior_of_class(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x, y), [batch, latent] each, for classes `y` [batch, classes]."""
@@ -117,7 +110,7 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
         return gaussian_log_prob(self.output(z, y).tanh(), self.scale, x)
 
     def posterior(self, image: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y = self.one_hot(self.classify(image).argmax(1) if label is None else label)
+        y = one_hot(self.classify(image).argmax(1) if label is None else label, self.classes)
         mean, log_variance = self.posterior_of_class(image, y)
         return torch.cat([mean, y], dim=1), torch.cat([log_variance, torch.full_like(y, -math.inf)], dim=1)
 
@@ -129,17 +122,17 @@ class CVAE(Model, Samples, Swaps, Classifies, Bounds):
         return 2 * output.sigmoid() - 1 if self.likelihood == "bernoulli" else output.tanh()
 
     def swap(self, code: Tensor, label: Tensor) -> Tensor:
-        return torch.cat([code[:, : self.latent], self.one_hot(label)], dim=1)
+        return torch.cat([code[:, : self.latent], one_hot(label, self.classes)], dim=1)
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         if label is None:
-            label = torch.randint(len(self.spec.classes), (n,), device=self.device)
+            label = drawn(n, self.classes, self.device)
         z = temperature * torch.randn(n, self.latent, device=self.device)
-        return self.decode(torch.cat([z, self.one_hot(label)], dim=1))
+        return self.decode(torch.cat([z, one_hot(label, self.classes)], dim=1))
 
     def each_class(self, n: int) -> Iterator[Tensor]:
         """Every class in turn, as [n, classes] of the same one."""
-        yield from torch.eye(len(self.spec.classes), device=self.device)[:, None].expand(-1, n, -1)
+        yield from torch.eye(self.classes, device=self.device)[:, None].expand(-1, n, -1)
 
     def classify(self, image: Tensor) -> Tensor:
         """log p(y | x) by the bound of each class, all equally probable beforehand; z is the posterior's mean."""
