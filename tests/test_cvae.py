@@ -14,8 +14,8 @@ from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError, DataError
 from isthmus.losses.likelihood import gaussian_kl
 from isthmus.models.autoencoders.cvae import CVAE
-from isthmus.nn.labels import one_hot
 from isthmus.models.autoencoders.cvae_completion import CVAECompletion
+from isthmus.nn.labels import one_hot
 
 SPEC = Spec(1, 4, 6, ("none", "some", "all"))
 
