@@ -17,6 +17,8 @@ from isthmus.apps.commands.swap import swap
 from isthmus.apps.trained import Trained
 from isthmus.core import Model, Spec
 from isthmus.data.images import Images
+from isthmus.data.open import open_data
+from isthmus.data.options import DataOptions
 from isthmus.data.read import read
 from isthmus.errors import ConfigError, OutputError
 from isthmus.evaluation.likelihood import GREY_LEVEL
@@ -119,9 +121,6 @@ def test_without_pictures_test_images_are_taken_with_their_classes(
     monkeypatch.setattr(trained, "part", 3)
     command = ["swap", "run", "--out", "out", "-n", "7", "--seed", "1"]
     assert main(command) == 0
-    from isthmus.data.open import open_data
-    from isthmus.data.options import DataOptions
-
     (test,) = open_data(DataOptions(data=("digits:5-9",)), "test")
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))[:7]
     assert isinstance(test, Images)
@@ -165,6 +164,21 @@ def test_a_model_that_cannot_swap(here: Path, capsys: pytest.CaptureFixture[str]
 
 
 # --- complete
+
+
+@pytest.mark.parametrize(("command", "count"), [("complete", "--examples"), ("reconstruct", "-n")])
+def test_without_pictures_test_images_are_completed_and_reconstructed(
+    command: str, count: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = RowDrawer() if command == "complete" else RowSwapper()
+    stand_in(monkeypatch, model.build(Spec(1, 8, 8, ("5", "6"))), data={"data": ["digits:5-6"]})
+    arguments = [command, "run", "--out", "out", "--seed", "3", *(["-n", "1"] if command == "complete" else [])]
+    assert main([*arguments, count, "5"]) == 0
+    (test,) = open_data(DataOptions(data=("digits:5-6",)), "test")
+    index = torch.randperm(len(test), generator=torch.Generator().manual_seed(3))[:5].tolist()
+    assert files("out") == sorted(f"test-{i}.png" for i in index)
+    assert main([*arguments, count, "0", "--overwrite"]) == 2
+    assert f"{count} is the number of test images, at least 1, got 0" in say(capsys)
 
 
 def test_a_row_shows_the_picture_what_is_kept_and_the_draws(drawer: Trained) -> None:

@@ -166,7 +166,7 @@ def test_an_input_is_never_overwritten(bridge: str, vae: str, here: Path) -> Non
     with pytest.raises(OutputError, match="is one of the pictures to read"):
         translate(bridge, (Path("in"),), Path("out"), grid=Path("in/b.png"), overwrite=True)
     with pytest.raises(OutputError, match="is one of the pictures to read"):
-        reconstruct(vae, (Path("in/a.png"),), Path("in/a.png"), overwrite=True)
+        reconstruct(vae, (Path("in/a.png"),), out=Path("in/a.png"), overwrite=True)
     with pytest.raises(OutputError, match="is one of the pictures to read"):
         interpolate(vae, (Path("in/a.png"), Path("in/b.png")), out=Path("in/b.png"), overwrite=True)
 
@@ -239,7 +239,7 @@ def test_what_a_model_cannot_do(vae: str, bridge: str, here: Path) -> None:
     with pytest.raises(CapabilityError, match="vae cannot translate"):
         translate(vae, (photo,), Path("out"))
     with pytest.raises(CapabilityError, match="latent-bridge cannot reconstruct"):
-        reconstruct(bridge, (photo,), Path("out"))
+        reconstruct(bridge, (photo,), out=Path("out"))
     with pytest.raises(CapabilityError, match="latent-bridge cannot sample"):
         sample(bridge, Path("out"))
     with pytest.raises(CapabilityError, match="latent-bridge cannot give pictures a code"):
@@ -321,9 +321,9 @@ def test_samples_overwrite_nothing(vae: str, here: Path) -> None:
 def test_reconstructions_in_one_sheet_or_single_files(vae: str, here: Path) -> None:
     put("in/a.jpg")
     put("in/b.png", bits=16)
-    reconstruct(vae, (Path("in"),), Path("sheet.png"))
+    reconstruct(vae, (Path("in"),), out=Path("sheet.png"))
     assert read("sheet.png").shape == (2 * (32 + 2) + 2, 2 * (48 + 2) + 2, 3)
-    reconstruct(vae, (Path("in"),), Path("out"))
+    reconstruct(vae, (Path("in"),), out=Path("out"))
     assert files("out") == ["a.png", "b.png"]
     assert read("out/b.png").dtype == np.uint16
     model = isthmus.load(vae)
@@ -332,17 +332,17 @@ def test_reconstructions_in_one_sheet_or_single_files(vae: str, here: Path) -> N
     assert np.array_equal(sheet[2:34:2, 2:50:2], original)
     assert np.array_equal(sheet[36:68:2, 2:50:2], rebuilt)
     with pytest.raises(OutputError, match=r"sheet\.png exists"):
-        reconstruct(vae, (Path("in"),), Path("sheet.png"))
+        reconstruct(vae, (Path("in"),), out=Path("sheet.png"))
 
 
 def test_a_sheet_leaves_out_what_cannot_be_read(vae: str, here: Path) -> None:
     put("in/a.jpg")
     Path("in/b.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="1 of 2"):
-        reconstruct(vae, (Path("in"),), Path("sheet.png"))
+        reconstruct(vae, (Path("in"),), out=Path("sheet.png"))
     assert read("sheet.png").shape == (2 * (32 + 2) + 2, 48 + 4, 3)
     with pytest.raises(DataError, match="1 of 1"):
-        reconstruct(vae, (Path("in/b.jpg"),), Path("none.png"))
+        reconstruct(vae, (Path("in/b.jpg"),), out=Path("none.png"))
     assert not Path("none.png").exists()
 
 

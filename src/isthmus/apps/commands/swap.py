@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from isthmus.apps.trained import Trained
     from isthmus.data.cache import Array
 
 
@@ -46,6 +45,7 @@ def swap(
         raise ConfigError(f"-n is the number of test images, at least 1, got {n}")
 
     from isthmus.apps.bulk import carry, opened, report, table
+    from isthmus.apps.examples import examples
     from isthmus.apps.plan import arrange, is_png, plan
     from isthmus.training.checkpoint import write
 
@@ -67,21 +67,3 @@ def swap(
     if done.rows:
         write(out, table(done.rows))
     report(done.failed, len(jobs))
-
-
-def examples(trained: Trained, run: str, n: int, seed: int) -> tuple[dict[str, Array], Iterator[str] | None]:
-    """Some test images of the data that the model was trained on, by name, and their classes if they have any."""
-    import torch
-
-    from isthmus.data.pictures import to_array
-    from isthmus.errors import ConfigError
-    from isthmus.training.settings import data_of, reopen
-
-    if "data" not in trained.config:
-        raise ConfigError(f"{run} does not say what data it was trained on: name pictures after it")
-    test, *_ = reopen(data_of(trained.config, Path(run)), "test", Path(run))
-    index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
-    batch = test.batch(index)
-    pictures = {f"test-{i}": to_array(image) for i, image in zip(index.tolist(), batch.image, strict=True)}
-    known = None if batch.labels is None else (test.spec.classes[label] for label in batch.labels.tolist())
-    return pictures, known
