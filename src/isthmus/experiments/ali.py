@@ -31,5 +31,6 @@ EXPERIMENTS = (
         ),
         ablations={"code hidden from the discriminator": {"joint": False}},
         measure=measure,
+        groups=("features",),
     ),
 )
