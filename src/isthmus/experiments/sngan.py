@@ -35,7 +35,7 @@ EXPERIMENTS = (
             model="sngan",
             data={"data": ("mnist",)},
             options={"features": 16},
-            run={"steps": 1200, "batch_size": 64},
+            run={"steps": 800, "batch_size": 64},
         ),
         bars=(Bar("singular/smallest", at_least=0.9), Bar("singular/largest", at_most=1.1)),
         ablations={"not normalised": {"spectral": False}},
