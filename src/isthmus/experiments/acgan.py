@@ -5,24 +5,8 @@ little. Beside it stands how varied the draws of a class are, as a share of real
 images whose class is plain, which costs variety. In the ablation nobody is asked for the class.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
+from isthmus.experiments.cgan import measure
 from isthmus.experiments.experiment import Bar, Experiment, Training
-
-if TYPE_CHECKING:
-    from isthmus.data.images import Images
-
-
-def measure(model: Any, train: Sequence[Images], test: Sequence[Images], seed: int) -> Mapping[str, Mapping[str, Any]]:
-    """The share of draws that show the class asked for, and their diversity."""
-    from isthmus.evaluation.judge import judge
-    from isthmus.evaluation.measures import asked
-
-    return {"asked": asked(model, test[0], judge(train[0], test[0]), seed).to_dict()}
-
 
 EXPERIMENTS = (
     Experiment(
