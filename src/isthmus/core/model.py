@@ -132,6 +132,12 @@ class Model(nn.Module, ABC):
             if getattr(self, name) < bound:
                 raise ConfigError(f"{name} must be at least {bound}, got {getattr(self, name)}")
 
+    def odd(self, *names: str) -> None:
+        """Refuse options of these names that are even, with a ConfigError."""
+        for name in names:
+            if getattr(self, name) % 2 == 0:
+                raise ConfigError(f"{name} must be odd, so that it has a middle, got {getattr(self, name)}")
+
     @property
     def spec(self) -> Spec:
         """The first (often the only) domain."""

@@ -7,6 +7,7 @@ so on); a group sees the groups up to its own. `fill` draws with caches, at a co
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -147,6 +148,11 @@ def gated(x: Tensor) -> Tensor:
     """tanh of the first half of the features times the sigmoid of the second (eq. 2 of 1606.05328)."""
     filtered, gate = x.chunk(2, dim=1)
     return filtered.tanh() * gate.sigmoid()
+
+
+def maps(conditions: int, shape: tuple[int, int, int]) -> nn.Sequential:
+    """A condition [batch, conditions] to one that differs from place to place, maps [batch, *shape] (section 2.3)."""
+    return nn.Sequential(nn.Linear(conditions, math.prod(shape)), nn.Unflatten(1, shape))
 
 
 class GatedPixels(AutoregressiveNetwork):

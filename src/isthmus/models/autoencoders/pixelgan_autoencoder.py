@@ -24,7 +24,7 @@ from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
 from isthmus.nn.autoregressive import categorical_log_prob, from_levels, to_levels
 from isthmus.nn.conv import conv_encoder
-from isthmus.nn.masked import GatedPixels
+from isthmus.nn.masked import GatedPixels, maps
 from isthmus.nn.mlp import mlp
 
 __all__ = ["PixelGANAutoencoder"]
@@ -69,8 +69,8 @@ class PixelGANAutoencoder(Model, Samples, Autoencodes):
         self.decoder = GatedPixels(
             channels, self.levels, features, self.layers, self.kernel, self.first_kernel, conditions=conditions
         )
-        maps = nn.Linear(self.latent, features * height * width), nn.Unflatten(1, (features, height, width))
-        self.conditions = nn.Sequential(*maps if self.location_dependent else ())
+        shape = features, height, width
+        self.conditions = maps(self.latent, shape) if self.location_dependent else nn.Identity()
         self.discriminator = mlp(self.latent, self.hidden, self.hidden, 1)
 
     def players(self) -> dict[str, Player]:

@@ -8,17 +8,16 @@ caches of `isthmus.nn.masked_sampler` draw at the cost of one pass.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
 from isthmus.errors import ConfigError
-from isthmus.nn.masked import GatedPixels
+from isthmus.nn.labels import classes_told, drawn, one_hot
+from isthmus.nn.masked import GatedPixels, maps
 
 __all__ = ["GatedPixelCNN"]
 
@@ -39,9 +38,7 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
 
     def __post_init__(self) -> None:
         self.at_least(features=1, layers=1, hidden=1, kernel=3, first_kernel=3)
-        for name in ("kernel", "first_kernel"):
-            if getattr(self, name) % 2 == 0:
-                raise ConfigError(f"{name} must be odd, so that it has a middle, got {getattr(self, name)}")
+        self.odd("kernel", "first_kernel")
         self.positive("lr")
         if self.location_dependent and not self.conditional:
             raise ConfigError("location_dependent says how classes are told: give --conditional too, or leave it out")
@@ -49,12 +46,8 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
     def networks(self, spec: Spec) -> None:
         if min(self.features, self.hidden) < spec.channels:
             raise ConfigError(f"features and hidden must be at least {spec.channels}, one for each channel of the data")
-        if self.conditional and not spec.classes:
-            raise ConfigError("conditional asks for data with classes: put them into class folders, or leave it out")
-        self.classes = len(spec.classes) if self.conditional else 0
-        shape = self.features, spec.height, spec.width
-        maps = (nn.Linear(self.classes, math.prod(shape)), nn.Unflatten(1, shape)) if self.location_dependent else ()
-        self.maps = nn.Sequential(*maps)
+        self.classes, shape = classes_told(self.conditional, spec), (self.features, spec.height, spec.width)
+        self.maps = maps(self.classes, shape) if self.location_dependent else nn.Identity()
         conditions = self.features if self.location_dependent else self.classes
         sizes = self.features, self.layers, self.kernel, self.first_kernel, self.hidden
         self.network = GatedPixels(spec.channels, self.levels, *sizes, conditions, self.first_mask)
@@ -71,7 +64,7 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
         """Of classes [n], if the model knows them: h [n, classes], or its maps m(h) [n, features, height, width]."""
         if label is None or not self.conditional:
             return ()
-        return (self.maps(F.one_hot(label, self.classes).float()),)
+        return (self.maps(one_hot(label, self.classes)),)
 
     def every_class(self) -> Tensor:
         """The conditions [classes, ...] of all classes."""
@@ -89,7 +82,7 @@ class GatedPixelCNN(Model, Samples, Completes, Scores):
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         if self.conditional and label is None:
-            label = torch.randint(self.classes, (n,), device=self.device)
+            label = drawn(n, self.classes, self.device)
         return self.network.sample(n, self.spec.shape, *self.condition(label), temperature=temperature)
 
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:

@@ -34,9 +34,7 @@ class PixelCNN(Model, Samples, Completes, Scores):
 
     def __post_init__(self) -> None:
         self.at_least(features=1, layers=1, hidden=1, kernel=3, first_kernel=3)
-        for name in ("kernel", "first_kernel"):
-            if getattr(self, name) % 2 == 0:
-                raise ConfigError(f"{name} must be odd, so that it has a middle, got {getattr(self, name)}")
+        self.odd("kernel", "first_kernel")
         self.positive("lr")
 
     def networks(self, spec: Spec) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Turn
-from isthmus.errors import ConfigError
+from isthmus.nn.labels import classes_told, drawn
 from isthmus.nn.wavenet import WaveNetwork
 
 __all__ = ["WaveNet"]
@@ -41,9 +41,7 @@ class WaveNet(Model, Samples, Completes, Scores):
         self.positive("lr")
 
     def networks(self, spec: Spec) -> None:
-        if self.conditional and not spec.classes:
-            raise ConfigError("conditional asks for data with classes: put them into class folders, or leave it out")
-        conditions = len(spec.classes) if self.conditional else 0
+        conditions = classes_told(self.conditional, spec)
         sizes = self.features, self.hidden, self.layers, self.blocks, self.kernel
         self.network = WaveNetwork(self.levels, *sizes, conditions)
 
@@ -75,7 +73,7 @@ class WaveNet(Model, Samples, Completes, Scores):
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         if self.conditional and label is None:
-            label = torch.randint(len(self.spec.classes), (n,), device=self.device)
+            label = drawn(n, len(self.spec.classes), self.device)
         return self.network.sample(n, self.spec.shape, *self.condition(label), temperature=temperature)
 
     def complete(self, image: Tensor, known: Tensor, temperature: float = 1.0) -> Tensor:

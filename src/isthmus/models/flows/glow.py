@@ -22,6 +22,7 @@ from isthmus.errors import ConfigError
 from isthmus.losses.likelihood import gaussian_log_prob
 from isthmus.nn import flow
 from isthmus.nn.autoregressive import to_levels
+from isthmus.nn.labels import classes_told
 
 __all__ = ["Glow"]
 
@@ -92,8 +93,7 @@ class Glow(Model, Samples, Autoencodes, Scores):
         self.not_negative("class_weight")
 
     def networks(self, spec: Spec) -> None:
-        if self.conditional and not spec.classes:
-            raise ConfigError("conditional asks for data with classes: put them into class folders, or leave it out")
+        classes = classes_told(self.conditional, spec)
         self.check_sides(spec.height, spec.width)
         (channels, height, width), chains, shapes = spec.shape, [], []
         for scale in range(1, self.scales + 1):
@@ -104,9 +104,9 @@ class Glow(Model, Samples, Autoencodes, Scores):
             channels //= 1 if scale == self.scales else 2
             shapes.append((channels, height, width))
         self.flow = MultiScale(chains, shapes)
-        if self.conditional:
-            self.classes = nn.Embedding(len(spec.classes), 2 * channels)  # mean and log-deviation of each channel
-            self.classifier = nn.Linear(channels, len(spec.classes))
+        if classes:
+            self.classes = nn.Embedding(classes, 2 * channels)  # mean and log-deviation of each channel
+            self.classifier = nn.Linear(channels, classes)
             for parameter in (self.classes.weight, *self.classifier.parameters()):
                 nn.init.zeros_(parameter)
 
