@@ -284,6 +284,13 @@ def test_the_networks_for_digits_are_those_of_the_authors():
     assert not kinds(model.discriminator, nn.BatchNorm1d)
 
 
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_weights_keep_the_lengths_of_the_start_except_in_the_last_layer(network):
+    net = ImprovedGAN(network=network).build(Spec(3, 32, 32, tuple("0123456789"))).discriminator
+    lengths = [p for name, p in net.named_parameters() if name.endswith("weight.original0")]
+    assert [p.requires_grad for p in lengths] == [False] * (len(lengths) - 1) + [True]
+
+
 def test_the_networks_for_photographs_are_those_of_the_authors():
     model = ImprovedGAN(network="conv").build(Spec(3, 32, 32, tuple("0123456789")))
     convs = kinds(model.discriminator, nn.Conv2d)

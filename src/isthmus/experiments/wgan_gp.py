@@ -48,9 +48,9 @@ EXPERIMENTS = (
         claim="on MNIST the critic's gradient has norm 1 between real and drawn digits",
         training=Training(
             model="wgan-gp",
-            data={"data": ("mnist",)},
-            options={"features": 16},
-            run={"steps": 800, "batch_size": 64},
+            data={"data": ("mnist",), "size": "16"},
+            options={"features": 16, "lr": 5e-4},
+            run={"steps": 1500, "batch_size": 64},
         ),
         bars=(Bar("gradient/from_one", at_most=0.1),),
         ablations=ABLATIONS,

@@ -35,7 +35,13 @@ from isthmus.nn.strided import strided_generator
 
 __all__ = ["ImprovedGAN"]
 
-FIRST = 100  # images that initialise the discriminator, and noise that virtual batch normalisation refers to
+FIRST, REFERENCE = 500, 100  # images that initialise the discriminator; noise that virtual normalisation refers to
+
+
+def normalised(layer: nn.Module) -> nn.Module:
+    """With weights whose lengths are set at the start and not learnt, or they would outgrow the noise that is added."""
+    weight_norm(layer).get_parameter("parametrizations.weight.original0").requires_grad_(False)
+    return layer
 
 
 def connected_features(shape: tuple[int, int, int], hidden: int) -> tuple[nn.Module, int]:
@@ -43,7 +49,7 @@ def connected_features(shape: tuple[int, int, int], hidden: int) -> tuple[nn.Mod
     widths = [math.prod(shape), hidden, *(math.ceil(hidden / part) for part in (2, 4, 4, 4))]
     layers: list[nn.Module] = [nn.Flatten(), Noise(0.6)]  # 0.3 for pixels in [0, 1]
     for before, after in pairwise(widths):
-        layers += [weight_norm(nn.Linear(before, after)), nn.ReLU(), Noise(0.5)]
+        layers += [normalised(nn.Linear(before, after)), nn.ReLU(), Noise(0.5)]
     return nn.Sequential(*layers[:-1]), widths[-1]
 
 
@@ -56,7 +62,7 @@ def convolutional_features(channels: int, features: int) -> tuple[nn.Module, int
             layers += [nn.Dropout(0.5 if i else 0.2)]
         kernel, stride = 1 if i > 6 else 3, 2 if i in (2, 5) else 1
         conv = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2)
-        layers += [weight_norm(conv), nn.LeakyReLU(0.2)]
+        layers += [normalised(conv), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1]
 
 
@@ -133,7 +139,7 @@ class ImprovedGAN(Model, Samples, Decodes, Classifies):
             net = nn.Sequential(*layers, last, nn.Tanh(), nn.Unflatten(1, spec.shape))
         else:
             net = strided_generator(self.latent, spec.shape, self.features)
-        return net if self.norm == "batch" else Virtual(net, torch.rand(FIRST, self.latent))
+        return net if self.norm == "batch" else Virtual(net, torch.rand(REFERENCE, self.latent))
 
     def players(self) -> dict[str, Player]:
         def rate(done: float) -> float:
