@@ -32,7 +32,7 @@ def measure(
 ) -> Mapping[str, Mapping[str, float]]:
     """Mean and deviation that every divergence comes to, and the best; of relative errors the largest; the order.
 
-    The order is the share of neighbours that are in it: of the paper's five divergences, and of all seven.
+    The last two are of the paper's five divergences, and of all seven; the order is the share of neighbours in it.
     """
     from isthmus.losses.adversarial import DIVERGENCES
 
@@ -46,13 +46,13 @@ def measure(
             "best_mean": best_mean,
             "best_deviation": best_deviation,
         }
-    errors = {
-        f"{of}_error": max(abs(fit[of] / fit[f"best_{of}"] - 1) for fit in found.values())
-        for of in ("mean", "deviation")
-    }
+    fit = {}
     every = sorted(found, key=lambda name: -found[name]["best_deviation"])
-    order = {"order": in_order(found, ORDER), "order_of_all": in_order(found, every)}
-    return {"fit": {**errors, **order}, **found}
+    for suffix, names in (("", ORDER), ("_of_all", every)):
+        for of in ("mean", "deviation"):
+            fit[f"{of}_error{suffix}"] = max(abs(found[name][of] / found[name][f"best_{of}"] - 1) for name in names)
+        fit[f"order{suffix}"] = in_order(found, names)
+    return {"fit": fit, **found}
 
 
 def in_order(found: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> float:

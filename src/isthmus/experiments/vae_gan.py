@@ -45,7 +45,7 @@ EXPERIMENTS = (
         training=Training(
             model="vae-gan",
             data={"data": ("mnist",)},
-            options={"latent": 32, "features": 16},
+            options={"latent": 32, "features": 16, "adversary": "non-saturating", "lr": 6e-4},
             run={"steps": 3000, "batch_size": 32, "average": 0.99},
         ),
         bars=(Bar("sharpness/reconstructions", at_least=0.90),),

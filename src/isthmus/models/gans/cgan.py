@@ -4,7 +4,8 @@ Generator and discriminator are both told the class, and the discriminator judge
 never asked to name the class: a generator that ignores it is found out because its pairs are unlike the real ones.
 What is generated has the classes of the real images of the batch, for both players.
 
-The networks are those of section 4.1. The paper moves them by gradient descent with momentum; this is Adam.
+The networks are those of section 4.1. The paper moves them by gradient descent with momentum; this is Adam, at a rate
+that falls as theirs does.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.noise, self.label = nn.Linear(latent, hidden // 6), nn.Linear(classes, hidden - hidden // 6)
-        layers: list[nn.Module] = []
-        for after in (hidden, math.prod(shape)):
-            layers += [normalised(norm, hidden, maps=False), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, after)]
-        self.joint = nn.Sequential(*layers, nn.Tanh(), nn.Unflatten(1, shape))
+        # Not normalised before the common layer, where the many units of the class would drown those of the noise.
+        self.joint = nn.Sequential(
+            *(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), normalised(norm, hidden, maps=False)),
+            *(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, math.prod(shape)), nn.Tanh(), nn.Unflatten(1, shape)),
+        )
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return self.joint(torch.cat([self.noise(z), self.label(y)], dim=1))
@@ -65,13 +67,13 @@ class Discriminator(nn.Module):
 class CGAN(Model, Samples):
     """Conditional GAN: min_G max_D E log D(x | y) + E log(1 - D(G(z | y) | y)) (eq. 2), G by -log D(G(z | y) | y)."""
 
-    latent: int = 100  # size of the noise z, uniform in [0, 1]
+    latent: int = 100  # size of the noise z, uniform with variance 1
     hidden: int = 1200  # units of the generator's second layer; all other layers are in the paper's proportion to it
     dropout: float = 0.5  # share of units that are dropped in the discriminator
     generator_dropout: float = 0.5  # the same in the generator
-    generator_norm: Literal["none", "batch"] = "none"  # of the generator's hidden layers; the paper has none
+    generator_norm: Literal["none", "batch"] = "none"  # of the generator's common layer; the paper has none
     conditional: bool = True  # whether the discriminator sees the class; without, it is an ablation
-    lr: float = 2e-4  # learning rate of Adam
+    lr: float = 2e-4  # learning rate of Adam, which falls exponentially to a hundredth
 
     def __post_init__(self) -> None:
         self.positive("latent", "hidden", "lr")
@@ -87,13 +89,18 @@ class CGAN(Model, Samples):
         self.generator = Generator(*size, self.generator_norm, dropout)
         self.discriminator = Discriminator(self.classes, spec.shape, self.hidden, self.dropout)
         glorot(self.generator, self.discriminator)
-        nn.init.normal_(self.discriminator.label.linear.weight)  # one input is on, whatever the number of classes
+        # One input is on, whatever the number of classes, and it must be heard beside the noise and the image.
+        nn.init.normal_(self.generator.label.weight, std=0.2)
+        nn.init.normal_(self.discriminator.label.linear.weight)
 
     def players(self) -> dict[str, Player]:
+        def rate(done: float) -> float:
+            return 0.01**done
+
         betas = (0.5, 0.999)
         return {
-            "discriminator": Player(self.discriminator, lr=self.lr, betas=betas),
-            "generator": Player(self.generator, lr=self.lr, betas=betas),
+            "discriminator": Player(self.discriminator, lr=self.lr, betas=betas, schedule=rate),
+            "generator": Player(self.generator, lr=self.lr, betas=betas, schedule=rate),
         }
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
@@ -106,5 +113,5 @@ class CGAN(Model, Samples):
 
     def sample(self, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         label = drawn(n, self.classes, self.device) if label is None else label
-        z = 0.5 + 0.5 * uniform(temperature * torch.randn(n, self.latent, device=self.device))
+        z = math.sqrt(3) * uniform(temperature * torch.randn(n, self.latent, device=self.device))
         return self.generator(z, one_hot(label, self.classes))
