@@ -15,8 +15,8 @@ EXPERIMENTS = (
         training=Training(
             model="acgan",
             data={"data": ("mnist",)},
-            options={"features": 8, "dropout": 0.2, "noise": 0.05, "lr": 1e-3},
-            run={"steps": 2000, "batch_size": 50, "average": 0.99},
+            options={"features": 8, "classification": 4.0, "dropout": 0.2, "noise": 0.05, "lr": 1e-3},
+            run={"steps": 2000, "batch_size": 50, "average": 0.997},
         ),
         bars=(Bar("asked/accuracy", at_least=0.97), Bar("asked/diversity", at_least=0.7)),
         ablations={"no classifier": {"classification": 0.0}},

@@ -73,7 +73,7 @@ class CGAN(Model, Samples):
     generator_dropout: float = 0.5  # the same in the generator
     generator_norm: Literal["none", "batch"] = "none"  # of the generator's common layer; the paper has none
     conditional: bool = True  # whether the discriminator sees the class; without, it is an ablation
-    lr: float = 2e-4  # learning rate of Adam, which falls exponentially to a hundredth
+    lr: float = 2e-4  # learning rate of Adam, which falls exponentially to a tenth
 
     def __post_init__(self) -> None:
         self.positive("latent", "hidden", "lr")
@@ -95,7 +95,7 @@ class CGAN(Model, Samples):
 
     def players(self) -> dict[str, Player]:
         def rate(done: float) -> float:
-            return 0.01**done
+            return 0.1**done
 
         betas = (0.5, 0.999)
         return {
