@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from isthmus.apps.cli import main
+from isthmus.core import Spec
+from isthmus.data.images import Images
 from isthmus.data.options import DataOptions
 from isthmus.errors import ConfigError
 from isthmus.evaluation.measures import measures
 from isthmus.experiments import run
 from isthmus.experiments.experiment import Bar, Experiment, Training, experiments, find
+from isthmus.experiments.picture import STRONG, WEAK, save_preview
 from isthmus.experiments.run import perform, summary
 from isthmus.models.catalog import catalog
 from isthmus.models.catalog import find as find_model
@@ -149,6 +152,19 @@ def test_the_result_is_a_picture_too(tmp_path):
             assert min(picture.size) > 50
             assert len(picture.convert("L").getcolors()) > 5
     assert (tmp_path / "result.png").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1), (1, 1, 1)])
+def test_what_draws_points_is_shown_beside_those_of_the_data(tmp_path, shape):
+    spec = Spec(*shape)
+    model = find_model("gan").load()(hidden=4).build(spec)
+    data = Images(torch.randint(256, (50, *shape), dtype=torch.uint8), spec)
+    save_preview(model, [data], tmp_path / "points.png")
+    with Image.open(tmp_path / "points.png") as picture:
+        assert min(picture.size) >= 200
+        shown = torch.tensor([colour for _, colour in picture.convert("RGB").getcolors(100_000)]).float()
+    for colour in (STRONG, WEAK):
+        assert (shown - torch.tensor(ImageColor.getrgb(colour))).abs().amax(1).min() < 30
 
 
 def test_the_command_lists_performs_all_and_tells_the_verdict(tmp_path, monkeypatch, capsys):

@@ -2,8 +2,10 @@
 
 The data are points of a narrow and a wide Gaussian, the generator is mu + sigma z, and each divergence has another best
 mu and sigma, which numerical integration tells: from Pearson's, which covers both, to Neyman's, which seeks the wide
-one. Each is played with the same networks, data and noise. The bars are the largest error of all seven fits, and the
-order of sigma that the paper gives for five of them.
+one. Each is played with the same networks, data and noise. The bars are for the five that the paper fits: their largest
+error, and their order by sigma. Beside them stand those of all seven: Neyman's bound has a variance so large that its
+fit differs from one seed to the next by several times the error of the others. The seconds of training are those of
+one divergence, and seven are played.
 
 The first ablation exchanges real and generated images, which bounds D_f(Q||P) and so turns the order round. In the
 second the generator raises g_f instead of lowering the bound, as the paper advises for images: it fits, too, but by

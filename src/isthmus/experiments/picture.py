@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from isthmus.core import Model
+from isthmus.core import Model, Samples
 from isthmus.data.images import Images
 from isthmus.data.pictures import grid, save_png
 from isthmus.experiments.experiment import Bar, Experiment
@@ -22,6 +22,7 @@ from isthmus.training.preview import preview, sheet
 COLUMNS, CHARTS = 10, 3  # examples in a preview, charts side by side
 WIDTH, CHART = 9.0, 1.1  # inches: of the picture, and the height of a chart without its bars
 STRONG, WEAK, LINE = "#2a6f97", "#b8bcc2", "#c1121f"  # the full model, its ablations, the bar
+POINTS = 2000  # of the data and of the model
 COLOURS = 256  # of the file, which keeps it small
 
 
@@ -29,11 +30,32 @@ def save_preview(model: Model, test: Sequence[Images], file: Path) -> None:
     """What a trained model shows of itself, for a few test images; nothing of sounds, or if it has nothing to show."""
     if model.spec.rate:
         return
+    if math.prod(model.spec.shape) <= 2 and isinstance(model, Samples):
+        return save_points(model.eval(), test[0], file)
     examples = [images.batch(torch.linspace(0, len(images) - 1, COLUMNS).long()) for images in test]
     with drawing(0, model.device):
         rows = preview(model.eval(), examples, draws=1)
     if rows:
         save_png(grid(sheet(rows), COLUMNS), file)
+
+
+def save_points(model: Model, test: Images, file: Path) -> None:
+    """Images of one or two values are numbers or points: those of the data in grey, those that are drawn above them."""
+    from matplotlib.figure import Figure
+
+    assert isinstance(model, Samples)
+    with drawing(0, model.device), torch.no_grad():
+        drawn = model.sample(POINTS).flatten(1).cpu()
+    figure = Figure(figsize=(2.5, 2.5), layout="constrained")
+    axes = figure.subplots()
+    for values, colour in ((test.batch(torch.arange(min(POINTS, len(test)))).image.flatten(1), WEAK), (drawn, STRONG)):
+        if values.shape[1] == 2:
+            axes.plot(*values.T.tolist(), ".", color=colour, markersize=1)
+        else:
+            axes.hist(values[:, 0].tolist(), bins=80, range=(-1, 1), color=colour, histtype="step")
+    axes.set_xlim(-1.05, 1.05)
+    axes.axis("off")
+    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
 
 
 def save_picture(experiment: Experiment, record: Mapping[str, Any], previews: Mapping[str, Path], file: Path) -> None:
