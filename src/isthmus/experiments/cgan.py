@@ -1,8 +1,9 @@
 """The conditional GAN draws the class that it is asked for, though nobody ever names a class.
 
-A judge that was trained on real digits says what class a drawn one shows. Beside it stands how varied the draws of a
-class are, as a share of real images of it, since a model that draws one good image of each class would be right every
-time. The ablation hides the class from the discriminator, which then cannot find out a generator that ignores it.
+The digits are those of MNIST at 16x16. A judge that was trained on real ones says what class a drawn one shows. Beside
+it stands how varied the draws of a class are, as a share of real images of it, since a model that draws one good image
+of each class would be right every time. The ablation hides the class from the discriminator, which then cannot find out
+a generator that ignores it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The gradient penalty makes the critic's slope 1 between the two kinds of images, and no mode is lost.
 
-The slope is the norm of the critic's gradient at random places between test images and draws, on MNIST. The modes are
-those of 25 Gaussians in the plane, of which each must have 20 of 10,000 draws within three deviations. The ablation
-has no penalty, so that nothing bounds the critic.
+The slope is the norm of the critic's gradient at random places between test images and draws, on MNIST at 16x16. (A
+critic of slope s gains W s for a penalty of lambda (s - 1)^2, so that its best slope is 1 + W / (2 lambda), and near 1
+only once the distance W is small.) The modes are those of 25 Gaussians in the plane, of which each must have 20 of
+10,000 draws within three deviations. The ablation has no penalty, so that nothing bounds the critic.
 """
 
 from __future__ import annotations
