@@ -117,7 +117,7 @@ def best(divergence: DivergenceName) -> tuple[float, float]:
 EXPERIMENTS = (
     Experiment(
         name="f-gan",
-        claim="a Gaussian is fitted to a mixture as each divergence would have it, to 5 %, in the order of the paper",
+        claim="a Gaussian is fitted to a mixture as the paper's five divergences would have it, to 5 %, in its order",
         training=Training(
             model="f-gan",
             data={"data": ("mixture",)},

@@ -6,7 +6,8 @@ category and generated image is at most log 10 = 2.30 nats. Beside these stands 
 width of generated digits: the largest correlation of any of them, within categories.
 
 The ablation is the paper's control: the same game, in which Q learns to tell the code but nobody pays the generator.
-It uses a category all the same, which is an input like any other, so that much of it can be told; not the numbers.
+It uses a category all the same, which is an input like any other, so that much of it can be told, and some 70 % of the
+digits are sorted; the numbers cannot be told.
 """
 
 from __future__ import annotations

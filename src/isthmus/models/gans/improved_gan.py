@@ -38,9 +38,9 @@ __all__ = ["ImprovedGAN"]
 FIRST, REFERENCE = 500, 100  # images that initialise the discriminator; noise that virtual normalisation refers to
 
 
-def normalised(layer: nn.Linear | nn.Conv2d, deviation: float, *, learnt: bool = False) -> nn.Module:
-    """With weights of random directions, whose lengths `initialise` sets; learnt, they would outgrow the noise."""
-    nn.init.normal_(layer.weight, std=deviation)  # a rate for directions: small weights turn fast
+def weight_normalised(layer: nn.Linear | nn.Conv2d, deviation: float, *, learnt: bool = False) -> nn.Module:
+    """The layer with weights whose lengths `initialise` sets, and which learn afterwards only if `learnt`."""
+    nn.init.normal_(layer.weight, std=deviation)  # the size of what is normalised: the smaller, the faster it turns
     weight_norm(layer).get_parameter("parametrizations.weight.original0").requires_grad_(learnt)
     return layer
 
@@ -50,7 +50,7 @@ def connected_features(shape: tuple[int, int, int], hidden: int) -> tuple[nn.Mod
     widths = [math.prod(shape), hidden, *(math.ceil(hidden / part) for part in (2, 4, 4, 4))]
     layers: list[nn.Module] = [nn.Flatten(), Noise(0.6)]  # 0.3 for pixels in [0, 1]
     for before, after in pairwise(widths):
-        layers += [normalised(nn.Linear(before, after), 0.1), nn.ReLU(), Noise(0.5)]
+        layers += [weight_normalised(nn.Linear(before, after), 0.1), nn.ReLU(), Noise(0.5)]
     return nn.Sequential(*layers[:-1]), widths[-1]
 
 
@@ -63,7 +63,7 @@ def convolutional_features(channels: int, features: int) -> tuple[nn.Module, int
             layers += [nn.Dropout(0.5 if i else 0.2)]
         kernel, stride = 1 if i > 6 else 3, 2 if i in (2, 5) else 1
         conv = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2)
-        layers += [normalised(conv, 0.05), nn.LeakyReLU(0.2)]
+        layers += [weight_normalised(conv, 0.05), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1]
 
 
@@ -76,7 +76,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.features = features
         near = MinibatchDiscrimination(width) if minibatch else nn.Identity()
-        last = normalised(nn.Linear(width + 100 * minibatch, classes), 0.1, learnt=True)
+        last = weight_normalised(nn.Linear(width + 100 * minibatch, classes), 0.1, learnt=True)
         self.head = nn.Sequential(near, Noise(noise), last)
         self.register_buffer("initialised", torch.tensor(False))
 
