@@ -72,6 +72,17 @@ def test_players_are_adam_with_a_first_beta_of_a_half():
         assert (player.optimizer, player.lr, player.settings) == ("Adam", 2e-4, {"betas": (0.5, 0.999)})
 
 
+def test_the_rate_falls_linearly_once_it_is_no_longer_constant():
+    for player in dcgan(constant=0.5).players().values():
+        assert player.schedule is not None
+        assert [player.schedule(done) for done in (0.0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
+    for player in dcgan().players().values():
+        assert player.schedule is not None
+        assert [player.schedule(done) for done in (0.0, 1.0)] == [1.0, 1.0]
+    with pytest.raises(ConfigError, match="constant is a part of the training, from 0 to 1, got 2"):
+        DCGAN(constant=2)
+
+
 def test_the_noise_is_uniform():
     z = dcgan().noise(20_000)
     assert -1 <= z.min() < -0.99

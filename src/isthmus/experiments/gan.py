@@ -61,7 +61,7 @@ def optimum(model: Model) -> Mapping[str, float]:
     found = {}
     p, apart = Normal(0.3, 0.25), Normal(-0.2, 0.4)
     for name, q in (("apart", apart), ("equal", p)):
-        game = fresh(model, Spec(1, 1, 1), hidden=64)
+        game = fresh(model, Spec(1, 1, 1), network="mlp", hidden=64, norm="none", generator_norm="none")
         teach(game, lambda n, q=q: (p.sample((n, 1, 1, 1)), q.sample((n, 1, 1, 1))), steps=1000, batch=512, lr=3e-3)
         if name == "apart":
             x = torch.linspace(-1.0, 0.9, 500)
@@ -114,9 +114,9 @@ EXPERIMENTS = (
         claim="all ten classes of MNIST are drawn, D is p / (p + q), and the minimax generator has no gradient",
         training=Training(
             model="gan",
-            data={"data": ("mnist",)},
-            options={"hidden": 512, "generator_norm": "batch"},
-            run={"steps": 6000, "batch_size": 100},
+            data={"data": ("mnist",), "size": "16"},
+            options={"network": "conv", "features": 32, "generator_norm": "batch", "norm": "batch", "lr": 5e-4},
+            run={"steps": 6000, "batch_size": 64, "average": 0.99},
         ),
         bars=(
             Bar("drawn/rarest_class", at_least=0.03),

@@ -13,7 +13,7 @@ the classes of the real images of the batch, for both players.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from isthmus.core import Batch, Decodes, Describes, Model, Player, Samples, Spec
 from isthmus.losses.adversarial import fake, real
 from isthmus.nn.labels import classes_of, drawn, one_hot
 from isthmus.nn.noise import uniform
+from isthmus.nn.schedule import falling
 from isthmus.nn.strided import seen, strided_discriminator, strided_generator
 
 __all__ = ["DCGAN"]
@@ -36,9 +37,11 @@ class DCGAN(Model, Samples, Decodes, Describes):
     conditional: bool = False  # whether every layer of both networks sees the class
     generator_norm: Literal["batch", "none"] = "batch"  # none is an ablation
     lr: float = 2e-4  # learning rate of Adam
+    constant: float = 1.0  # part of the training after which it falls linearly to 0 (the authors, for MNIST: 0.5)
 
     def __post_init__(self) -> None:
         self.positive("latent", "features", "lr")
+        falling(self.constant)
 
     def networks(self, spec: Spec) -> None:
         self.classes = classes_of(spec) if self.conditional else 0
@@ -47,10 +50,10 @@ class DCGAN(Model, Samples, Decodes, Describes):
         self.discriminator = strided_discriminator(shape, self.features, given=given)
 
     def players(self) -> dict[str, Player]:
-        betas = (0.5, 0.999)
+        settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999), "schedule": falling(self.constant)}
         return {
-            "discriminator": Player(self.discriminator, lr=self.lr, betas=betas),
-            "generator": Player(self.generator, lr=self.lr, betas=betas),
+            "discriminator": Player(self.discriminator, **settings),
+            "generator": Player(self.generator, **settings),
         }
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
