@@ -12,13 +12,12 @@ every 500th, and both players move by RMSProp, since with momentum a critic is u
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from isthmus.core import Batch, Decodes, Model, Player, Samples, Spec, Turn
-from isthmus.losses.adversarial import objective
+from isthmus.losses.adversarial import high, low
 from isthmus.losses.penalty import clip_weights
 from isthmus.nn.strided import strided_discriminator, strided_generator
 
@@ -33,8 +32,6 @@ class WGAN(Model, Samples, Decodes):
     critic_steps: int = 5  # of the critic for each of the generator
     first_steps: int = 100  # of the critic for each of the first 25 of the generator, and for every 500th
     weight_clip: float = 0.01  # c, the largest weight of the critic
-    distance: Literal["wasserstein", "jensen-shannon"] = "wasserstein"  # what the critic bounds; the latter, which is
-    # that of the first GAN and has no bound on weights, is an ablation (section 4.2)
     lr: float = 5e-5  # learning rate of RMSProp
 
     def __post_init__(self) -> None:
@@ -56,15 +53,13 @@ class WGAN(Model, Samples, Decodes):
         return self.first_steps if early else self.critic_steps
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
-        costs = objective("wasserstein" if self.distance == "wasserstein" else "non-saturating")
         for left in reversed(range(self.steps())):
             x = next(batches).image
             with torch.set_grad_enabled(left == 0):  # the generator learns from the last of its images
                 made = self.sample(len(x))
-            yield Turn("critic", {"real": costs.real(self.critic(x)), "fake": costs.fake(self.critic(made.detach()))})
-            if self.distance == "wasserstein":
-                clip_weights(self.critic, self.weight_clip)
-        yield Turn("generator", {"adversarial": costs.generator(self.critic(made))})
+            yield Turn("critic", {"real": high(self.critic(x)), "fake": low(self.critic(made.detach()))})
+            clip_weights(self.critic, self.weight_clip)
+        yield Turn("generator", {"adversarial": high(self.critic(made))})
 
     def decode(self, code: Tensor) -> Tensor:
         return self.generator(code)
