@@ -115,8 +115,15 @@ EXPERIMENTS = (
         training=Training(
             model="gan",
             data={"data": ("mnist",), "size": "16"},
-            options={"network": "conv", "features": 32, "generator_norm": "batch", "norm": "batch", "lr": 5e-4},
-            run={"steps": 6000, "batch_size": 64, "average": 0.99},
+            options={
+                "network": "conv",
+                "latent": 10,
+                "features": 32,
+                "norm": "batch",
+                "generator_norm": "batch",
+                "lr": 1e-3,
+            },
+            run={"steps": 6000, "batch_size": 64, "average": 0.995},
         ),
         bars=(
             Bar("drawn/rarest_class", at_least=0.03),
