@@ -44,7 +44,7 @@ def augmentation(
     return {"augmentation": {"gain": gain.gain, "real": gain.real, "both": gain.both}}
 
 
-OPTIONS = {"latent": 16, "features": 16, "lr": 1e-3}
+OPTIONS = {"latent": 16, "features": 16, "match_discriminator": 1.0, "match_classifier": 30.0, "lr": 1e-3}
 LOGARITHMS = {"log D and log C": {"matching": "adversarial", "match_discriminator": 1.0, "match_classifier": 1.0}}
 
 EXPERIMENTS = (
@@ -53,9 +53,9 @@ EXPERIMENTS = (
         claim="MNIST digits are drawn by class in much of their variety, and become any other digit in the same hand",
         training=Training(
             model="cvae-gan",
-            data={"data": ("mnist",)},
+            data={"data": ("mnist",), "size": "16"},
             options=OPTIONS,
-            run={"steps": 2400, "batch_size": 32, "average": 0.99},
+            run={"steps": 5000, "batch_size": 32, "average": 0.995},
         ),
         bars=(
             Bar("drawn/accuracy", at_least=0.97),
@@ -85,7 +85,7 @@ EXPERIMENTS = (
         claim="digits drawn by a model that knows 100 labelled ones make a better judge than these alone",
         training=Training(
             model="cvae-gan",
-            data={"data": ("mnist",)},
+            data={"data": ("mnist",), "size": "16"},
             options=OPTIONS,
             run={"steps": 2000, "batch_size": 32, "average": 0.99, "validation": HELD_OUT, "checkpoint_every": 2000},
         ),
