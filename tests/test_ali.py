@@ -136,6 +136,12 @@ def test_what_the_discriminator_is_given_is_dropped_out(network):
     assert not torch.equal(*(model.discriminator(images(), torch.randn(8, 3)) for _ in range(2)))
 
 
+def test_a_discriminator_without_norm_keeps_the_scale_of_what_it_is_given():
+    model = ali(Spec(1, 16, 16), network="mlp", units=64).eval()
+    logits = model.discriminator(images(64, Spec(1, 16, 16)), torch.randn(64, 3))
+    assert 0.1 < logits.std() < 10
+
+
 def test_without_the_code_the_discriminator_tells_the_encoder_nothing():
     model, x = ali(joint=False), images()
     makers = next(turns(model, x))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError
@@ -35,7 +36,8 @@ def pairs(model, x):
     """Logits of the encoder's pairs and of the generator's, through everything at once."""
     torch.manual_seed(5)
     z = uniform(torch.randn(len(x), 3))
-    return model.discriminator(x, uniform(model.encoder(x))), model.discriminator(model.generator(z), z)
+    codes = torch.cat([uniform(model.standard(model.encoder(x))), z])
+    return model.discriminator(torch.cat([x, model.generator(z)]), codes).chunk(2)
 
 
 @NETWORKS
@@ -62,10 +64,15 @@ def test_gradients_are_those_of_the_whole_game(network):
 
 def test_each_maker_learns_from_its_own_pair():
     model, x = bigan(), images()
+    model.discriminator.eval()  # in training, its normalisation lets either pair see the other
     truth, forgery = pairs(model, x)
-    for loss, stranger in ((truth, model.generator), (forgery, model.encoder)):
-        reached = torch.autograd.grad(loss.sum(), [*stranger.parameters()], allow_unused=True, retain_graph=True)
-        assert reached == (None,) * len(reached)
+    for loss, own, stranger in (
+        (truth, model.encoder, model.generator),
+        (forgery, model.generator, model.encoder),
+    ):
+        for net, learns in ((own, True), (stranger, False)):
+            reached = torch.autograd.grad(loss.sum(), [*net.parameters()], retain_graph=True)
+            assert any(g.any() for g in reached) == learns
     assert {id(p) for p in model.players()["generator"].parameters()} == {
         id(p) for net in (model.generator, model.encoder) for p in net.parameters()
     }
@@ -78,7 +85,7 @@ def test_one_forward_pass_and_all_move_at_the_same_weights():
         model.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.append(name))
     players = model.players()
     wanted = [torch.autograd.grad(t.total, players[t.player].parameters()) for t in turns(model, x)]
-    assert sorted(seen) == ["discriminator", "discriminator", "encoder", "generator"]
+    assert sorted(seen) == ["discriminator", "encoder", "generator"]
     for turn, gradients in zip(turns(model, x), wanted, strict=True):
         parameters = players[turn.player].parameters()
         torch.testing.assert_close(torch.autograd.grad(turn.total, parameters), gradients)
@@ -99,6 +106,29 @@ def test_codes_and_noise_fill_the_same_range():
     assert (noise.var() - 1 / 3).abs() < 0.01  # of U(-1, 1)
 
 
+def test_the_encoder_cannot_choose_the_scale_of_its_codes():
+    """Else it drives them to the border of the range, where it no longer learns."""
+    model, x = bigan(), images(64)
+    codes = model.encode(x)
+    torch.testing.assert_close(codes.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(codes.var(0, correction=0), torch.ones(3), atol=0.05, rtol=0)
+    with torch.no_grad():
+        model.encoder.head[0].weight.mul_(100)
+        model.encoder.head[0].bias.add_(3)
+    torch.testing.assert_close(model.encode(x), codes, atol=0.05, rtol=0.05)
+
+
+def test_a_pair_is_not_normalised_among_its_own_kind():
+    """What sets the encoder's pairs off as a whole must not be taken away before they are judged."""
+    model, x, inside = bigan(), images(64), []
+    norm = next(m for m in model.discriminator.modules() if isinstance(m, nn.BatchNorm1d))
+    norm.register_forward_hook(lambda _, inputs, out: inside.append(out))
+    list(turns(model, x + 3))
+    truth, forgery = inside[0].chunk(2)
+    torch.testing.assert_close(torch.cat([truth, forgery]).mean(0), norm.bias, atol=1e-5, rtol=0)
+    assert (truth.mean(0) - forgery.mean(0)).abs().max() > 0.5
+
+
 def test_codes_of_the_toolkit_are_what_the_noise_is_made_of():
     model = bigan().eval()
     torch.manual_seed(2)
@@ -106,7 +136,7 @@ def test_codes_of_the_toolkit_are_what_the_noise_is_made_of():
     torch.manual_seed(2)
     torch.testing.assert_close(drawn, model.decode(0.5 * torch.randn(5, 3)))
     x = images()
-    torch.testing.assert_close(model.decode(model.encode(x)), model.generator(uniform(model.encoder(x))))
+    torch.testing.assert_close(model.decode(model.encode(x)), model.generator(uniform(model.encode(x))))
 
 
 def test_the_encoder_is_a_function():

@@ -21,7 +21,7 @@ from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
 from isthmus.losses.likelihood import reparameterise
 from isthmus.losses.shared import cut, joined
-from isthmus.nn.initialise import small
+from isthmus.nn.initialise import glorot, small
 from isthmus.nn.maxout import Maxout
 from isthmus.nn.pairs import PairDiscriminator
 from isthmus.nn.players import mlp_discriminator, mlp_generator
@@ -78,7 +78,8 @@ class ALI(Model, Samples, Autoencodes, Describes):
             pair = [seer, *maxout(units, units, dropout=self.hidden_dropout)]
         logit = nn.Sequential(*pair, nn.Dropout(self.hidden_dropout), nn.Linear(units, 1))
         self.discriminator = PairDiscriminator(image, code, logit)
-        small(self.generator, self.encoder, self.discriminator)
+        draw = small if self.network == "conv" else glorot
+        draw(self.generator, self.encoder, self.discriminator)
 
     def players(self) -> dict[str, Player]:
         settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}

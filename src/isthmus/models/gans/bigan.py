@@ -5,9 +5,9 @@ encoder counts as real, (G(z), z) of the generator as fake. Encoder and generato
 exchanged. Where the discriminator cannot tell the pairs apart they invert each other, although no loss ever compares
 two images (theorem 2).
 
-As in the authors' code all players move at once, by gradients at the same weights, and the noise is uniform. There the
-encoder's output is linear; here it is brought into the noise's range, at whose border a discriminator could otherwise
-tell codes from noise. Codes of the toolkit are Gaussian, and what comes before that.
+As in the authors' code all players move at once, by gradients at the same weights, and the noise is uniform, into whose
+range the encoder's output is brought. It is standardised first, since an encoder that may choose its scale drives all
+codes to the border of the range, where it no longer learns. Codes of the toolkit are what is standardised: Gaussian.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class BiGAN(Model, Samples, Autoencodes, Describes):
             layers = nn.Sequential(first(pixels, hidden), second(hidden, hidden))
             self.encoder = Discriminator(layers, hidden, outputs=self.latent)
             image, width = first(pixels, hidden), hidden
+        self.standard = nn.BatchNorm1d(self.latent, affine=False)
         pair = nn.Sequential(second(width + self.latent, hidden), nn.Linear(hidden, 1))
         self.discriminator = PairDiscriminator(image, nn.Identity(), pair)
         small(self.generator, self.encoder, self.discriminator)
@@ -91,9 +92,10 @@ class BiGAN(Model, Samples, Autoencodes, Describes):
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         x = next(batches).image
         z = self.noise(len(x))
-        code, made = uniform(self.encoder(x)), self.generator(z)
+        code, made = uniform(self.encode(x)), self.generator(z)
         seen, shown = cut(code), cut(made)
-        truth, forgery = self.judge(x, seen), self.judge(shown, z)
+        # Of both kinds normalised together: by itself, each batch can be told as a whole, though no single pair can.
+        truth, forgery = self.judge(torch.cat([x, shown]), torch.cat([seen, z])).chunk(2)
         losses = {"encoder": fake(truth), "generator": real(forgery)}
         yield Turn("generator", joined(losses, (code, seen), (made, shown)))
         yield Turn("discriminator", {"real": real(truth), "fake": fake(forgery)})
@@ -107,7 +109,7 @@ class BiGAN(Model, Samples, Autoencodes, Describes):
         return uniform(temperature * torch.randn(n, self.latent, device=self.device))
 
     def encode(self, image: Tensor) -> Tensor:
-        return self.encoder(image)
+        return self.standard(self.encoder(image))
 
     def describe(self, image: Tensor) -> Tensor:
         """The layer below the code, whose neighbours tell more of classes than those of codes do (section 4.1)."""
