@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from isthmus.apps.forms import pixels
 from isthmus.apps.plan import Job
 from isthmus.apps.trained import Trained, load
 from isthmus.core import Spec
@@ -47,7 +48,7 @@ class Done(NamedTuple):
 def carry(
     trained: Trained,
     jobs: Sequence[Job],
-    spec: Spec,
+    spec: Spec | None,
     function: Callable[[list[Array]], list[list[Array]]],
     *,
     to: Spec | None = None,
@@ -55,10 +56,13 @@ def carry(
 ) -> Done:
     """Read the pictures in domain `spec`, and write what `function` makes of them, in domain `to` if that is another.
 
+    Without `spec` pictures are read as they are, one by one.
+
     It makes a list for each draw. What cannot be read is named on stderr and left out; `keep` collects the rows of a
     sheet. Raises OutputError where a file cannot be written, ConfigError for one that is of another kind.
     """
-    rate = (to or spec).rate
+    made_of = to or spec
+    rate = made_of.rate if made_of else 0
     failed: list[str] = []
     kept: list[list[list[Array]]] = []
     for part, pictures in readable(trained, jobs, spec, failed):
@@ -73,14 +77,18 @@ def carry(
 
 
 def readable(
-    trained: Trained, jobs: Sequence[Job], spec: Spec, failed: list[str]
+    trained: Trained, jobs: Sequence[Job], spec: Spec | None, failed: list[str]
 ) -> Iterator[tuple[list[Job], list[Array]]]:
-    """The pictures that can be read, in parts, as the model sees them; why others cannot goes to `failed`."""
-    parts = [jobs[i : i + trained.part] for i in range(0, len(jobs), trained.part)]
+    """The pictures that can be read, in parts, as the model sees them; why others cannot goes to `failed`.
+
+    Without `spec` they come as they are, one by one.
+    """
+    size = trained.part if spec else 1
+    parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
 
     def read(job: Job) -> Array | DataError:
         try:
-            return trained.fitted(job.source, spec)
+            return trained.fitted(job.source, spec) if spec else pixels(job.source)
         except DataError as error:
             return error
 

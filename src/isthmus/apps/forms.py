@@ -75,7 +75,11 @@ def to_model(image: Image, spec: Spec, mode: Fit) -> Tensor:
     if isinstance(image, Tensor) and image.is_floating_point() and tuple(image.shape) == spec.shape:
         check_range(float(image.min()), float(image.max()), -1)
         return image.detach().float()
-    array = fitted(image, spec, mode)
+    return to_range(fitted(image, spec, mode))
+
+
+def to_range(array: Array) -> Tensor:
+    """An array [H, W, C], uint8, uint16 or float in [0, 1], as float [channels, height, width] in [-1, 1]."""
     top = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
     return torch.from_numpy(array.astype(np.float32)).mul_(2 / top).sub_(1).permute(2, 0, 1)
 
@@ -87,9 +91,12 @@ def fitted(image: Image, spec: Spec, mode: Fit) -> Array:
     array = pixels(image)
     if array.shape == (spec.height, spec.width, spec.channels):
         return array
-    if array.dtype.kind == "f":
-        array = np.rint(array * 65535).astype(np.uint16)
-    return fit(to_channels(array, spec.channels), spec.width, spec.height, mode)
+    return fit(to_channels(deepened(array), spec.channels), spec.width, spec.height, mode)
+
+
+def deepened(array: Array) -> Array:
+    """The same image in whole numbers, as its channels and its size are changed; floats in [0, 1] become uint16."""
+    return np.rint(array * 65535).astype(np.uint16) if array.dtype.kind == "f" else array
 
 
 def like(image: Image, result: Tensor) -> Any:

@@ -85,10 +85,13 @@ class Handle:
         return [gathered.join(draw) for draw in draws.values()]
 
     @torch.no_grad()
-    def measured(self, function: Callable[[Tensor], Tensor], images: Any) -> Tensor:
-        """What `function` tells of batches of the images, on the CPU: [batch, ...], of one image alone [...]."""
+    def measured(self, function: Callable[[Tensor], Tensor], images: Any, spec: Spec | None = None) -> Tensor:
+        """What `function` tells of batches of the images, of the first domain or of `spec`, on the CPU: [batch, ...].
+
+        Of one image alone it is [...].
+        """
         gathered = gather(images)
-        found = torch.cat([function(batch).cpu() for _, batch in self.batches(gathered.images, self.model.spec)])
+        found = torch.cat([function(part).cpu() for _, part in self.batches(gathered.images, spec or self.model.spec)])
         return found if gathered.several else found[0]
 
     def labels(self, classes: Classes) -> list[int]:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from isthmus.apps.card import card
-from isthmus.apps.forms import Image, gather, joining, like
+from isthmus.apps.forms import Image, deepened, gather, joining, like, pixels, to_range
 from isthmus.apps.handle import Classes, Handle
 from isthmus.apps.hub import fetch, is_hub_id
 from isthmus.apps.region import known_part
+from isthmus.apps.tiles import tiled
 from isthmus.core import (
     Autoencodes,
     Bounds,
@@ -26,11 +27,14 @@ from isthmus.core import (
     Samples,
     Scores,
     Spec,
+    Styles,
     Swaps,
     Translates,
 )
 from isthmus.core import operations as on_codes
+from isthmus.data.cache import Array
 from isthmus.data.options import FOLDERS
+from isthmus.data.read import to_channels
 from isthmus.errors import CapabilityError, ConfigError, DataError, OutputError
 from isthmus.evaluation.likelihood import GREY_LEVEL, importance_weighted
 from isthmus.training.checkpoint import load_model, read_config, save_model, write
@@ -57,16 +61,46 @@ class Trained(Handle):
     CapabilityError for a model that cannot do it, and DataError for what is no image.
     """
 
-    def translate(self, images: Any, to: str = "b", n: int = 1, seed: int | None = None) -> Any:
+    def translate(
+        self, images: Any, to: str = "b", n: int = 1, *, style: Any = None, tile: bool = False, seed: int | None = None
+    ) -> Any:
         """The images carried to domain `to`, in that domain's size and channels.
 
-        With n > 1 a list of n such results, each another draw where the model is random. Raises ConfigError for an
-        unknown domain.
+        With n > 1 a list of n such results, each another draw where the model is random. `style` is an image of that
+        domain, or several, whose mean style the results have; without it styles are drawn. With `tile` the images keep
+        their own sizes and go through the model tile by tile. Raises ConfigError for an unknown domain.
         """
-        source, carry = self.route(to)
+        source, target, carry = self.route(to, style)
         check_number("n", n)
-        found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
+        if not tile:
+            found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
+        else:
+            found = self.in_tiles(images, to, n, style, seed)
         return found[0] if n == 1 else found
+
+    @torch.no_grad()
+    def in_tiles(self, images: Any, to: str, n: int, style: Any, seed: int | None) -> list[Any]:
+        """As `translate`, n draws of images of any size; all tiles of a draw have one style."""
+        source, target, _ = self.route(to, style)
+        size = source.height, source.width
+        if size != (target.height, target.width):
+            raise ConfigError(
+                f"tiles are put together again, so that both domains need one size; {to} has {target}, and what is "
+                f"carried there {source}: leave out --tile"
+            )
+        gathered = gather(images)
+        draws: list[list[Any]] = [[] for _ in range(n)]
+        with self.seeded(seed):
+            for image in gathered.images:
+                whole, alpha = apart(pixels(image), source.channels)
+                for draw in draws:
+                    made = tiled(whole, self.on_device(self.route(to, style, one=True)[2]), size, self.part)
+                    draw.append(like(image, torch.cat([made, alpha]) if len(made) == 3 else made))
+        return [gathered.join(draw) for draw in draws]
+
+    def on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The function of a batch that may lie elsewhere."""
+        return lambda batch: function(batch.to(self.model.device))
 
     def reconstruct(self, images: Any) -> Any:
         """The images through their codes and back."""
@@ -265,19 +299,38 @@ class Trained(Handle):
         beginning = "top" if model.spec.height > 1 else "left"
         return known_part(beginning if known is None else known, part, model.spec.height, model.spec.width)
 
-    def route(self, to: str) -> tuple[Spec, Callable[[Tensor], Tensor]]:
-        """Where images come from that are carried to domain `to` (the other one, or the first of the others), and how.
+    def route(self, to: str, style: Any = None, *, one: bool = False) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
+        """What images are that are carried to domain `to`, what becomes of them, and how.
 
-        Raises ConfigError for an unknown domain.
+        With `style` by the mean style of these images; with `one`, every call has the same drawn style. Raises
+        ConfigError for an unknown domain, and for a style of a model that has none.
         """
-        model, domains = self.model, self.domains
+        model = self.model
         if not isinstance(model, Translates):
             raise self.unable(Translates, "translate")
-        if to not in domains:
-            known = ", ".join(f"{letter} ({spec.name})" if spec.name else letter for letter, spec in domains.items())
+        if to not in model.targets:
+            named = [(name, model.ends(name)[1].name) for name in model.targets]
+            known = ", ".join(f"{name} ({data})" if data and data != name else name for name, data in named)
             raise ConfigError(f"{self.name} has no domain {to!r} to translate to; its domains are {known}")
-        source = next((spec for letter, spec in domains.items() if letter != to), domains[to])
-        return source, lambda batch: model.translate(batch, to)
+        source, target = model.ends(to)
+        if style is None and not (one and isinstance(model, Styles)):
+            return source, target, lambda batch: model.translate(batch, to)
+        if not isinstance(model, Styles):
+            raise ConfigError(f"{self.name} has no styles: leave out the style")
+        with torch.no_grad():
+            if style is None:
+                chosen = model.draw_style(1, to)
+            else:
+                styles = self.measured(lambda batch: model.style(batch, to), style, target)
+                chosen = styles.reshape(-1, styles.shape[-1]).mean(0, keepdim=True).to(model.device)
+        return source, target, lambda batch: model.restyle(batch, to, chosen.expand(len(batch), -1))
+
+
+def apart(array: Array, channels: int) -> tuple[Tensor, Tensor]:
+    """An image [H, W, C] as `channels` in [-1, 1], and, if it has one that they have not, its alpha: [0 or 1, H, W]."""
+    whole = to_range(to_channels(deepened(array), channels))
+    alpha = to_range(array)[3:] if channels < 4 else whole[:0]
+    return whole, alpha
 
 
 def check_number(name: str, value: int) -> None:

@@ -11,6 +11,7 @@ from isthmus.core.capabilities import (
     Encodes,
     Samples,
     Scores,
+    Styles,
     Swaps,
     Translates,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Samples",
     "Scores",
     "Spec",
+    "Styles",
     "Swaps",
     "Translates",
     "Turn",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from string import ascii_lowercase
 
 import torch
 from torch import Tensor
@@ -116,11 +117,42 @@ class Completes(Capability):
 
 
 class Translates(Capability):
-    """Carries images from one domain to another. The first data set it was trained on is "a", the second "b"."""
+    """Carries images from one domain to another."""
+
+    specs: tuple[Spec, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What `to` may be: by default "a" for the first data set that it was trained on, "b" for the second."""
+        return tuple(ascii_lowercase[: len(self.specs)])
+
+    def ends(self, to: str) -> tuple[Spec, Spec]:
+        """What images are that are carried to domain `to`, and what becomes of them."""
+        a, b = self.specs
+        return (b, a) if to == "a" else (a, b)
 
     @abstractmethod
     def translate(self, image: Tensor, to: str) -> Tensor:
         """Carry images of another domain to images [batch, channels, height, width] of domain `to`; may be random."""
+
+
+class Styles(Translates):
+    """Translates to many images, each with a style: what images of a domain do not have in common."""
+
+    @abstractmethod
+    def style(self, image: Tensor, of: str) -> Tensor:
+        """The styles [batch, style] of images of domain `of`, without randomness."""
+
+    @abstractmethod
+    def draw_style(self, n: int, to: str) -> Tensor:
+        """`n` styles [n, style] of domain `to` at random."""
+
+    @abstractmethod
+    def restyle(self, image: Tensor, to: str, style: Tensor) -> Tensor:
+        """Images of another domain in domain `to`, with these styles [batch, style], without randomness."""
+
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        return self.restyle(image, to, self.draw_style(len(image), to))
 
 
 class Bridges(Translates):

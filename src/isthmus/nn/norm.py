@@ -15,18 +15,19 @@ Net = TypeVar("Net", bound=nn.Module)
 FIRST = 15  # power iterations before the first forward pass
 
 
-def normalised(norm: Norm, channels: int, *, maps: bool = True) -> nn.Module:
+def normalised(norm: Norm, channels: int, *, maps: bool = True, affine: bool = True) -> nn.Module:
     """What normalises maps [batch, channels, height, width], or vectors [batch, channels]; these have no instance norm.
 
-    Nothing where it is not activations that are normalised: see `constrained`.
+    `affine` is whether each channel has a gain and a bias. Nothing where it is not activations that are normalised: see
+    `constrained`.
     """
     match norm:
         case "batch":
-            return nn.BatchNorm2d(channels) if maps else nn.BatchNorm1d(channels)
+            return (nn.BatchNorm2d if maps else nn.BatchNorm1d)(channels, affine=affine)
         case "layer":
-            return nn.GroupNorm(1, channels)
+            return nn.GroupNorm(1, channels, affine=affine)
         case "instance" if maps:
-            return nn.GroupNorm(channels, channels)
+            return nn.GroupNorm(channels, channels, affine=affine)
         case _:
             return nn.Identity()
 

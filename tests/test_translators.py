@@ -1,0 +1,135 @@
+"""Networks from images to images: sizes that come back, patches that are as large as they are said to be, memory."""
+
+import pytest
+import torch
+from torch import nn
+
+from isthmus.nn.patch import PatchDiscriminator, Scales
+from isthmus.nn.pool import Pool
+from isthmus.nn.style import AdaIN, StyledBlock
+from isthmus.nn.translators import Decoder, Encoder, Translator
+from isthmus.nn.unet import UNet
+
+SIZES = pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 6), (17, 30), (32, 32)])
+UPSAMPLING = pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@SIZES
+@UPSAMPLING
+def test_images_come_back_at_the_size_that_they_had(size, upsampling):
+    x = torch.rand(2, 1, *size)
+    nets = (
+        Translator(1, 3, features=2, blocks=1, upsampling=upsampling),
+        UNet(1, 3, 2, depth=4, upsampling=upsampling),
+    )
+    for net in nets:
+        y = net(x)
+        assert y.shape == (2, 3, *size)
+        assert y.abs().max() <= 1
+
+
+def test_the_paper_s_residual_generator():
+    """c7s1-64, d128, d256, R256 nine times, u128, u64, c7s1-3 (Zhu et al., 2017, section 7.2)."""
+    net = Translator(3, 3, upsampling="transposed")
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert [c.out_channels for c in convs] == [64, 128, 256, *[256] * 18, 128, 64, 3]
+    assert [c.kernel_size[0] for c in convs] == [7, 3, 3, *[3] * 18, 4, 4, 7]
+    assert [c.stride[0] for c in convs] == [1, 2, 2, *[1] * 18, 2, 2, 1]
+    norms = [m for m in net.modules() if isinstance(m, nn.GroupNorm)]
+    assert len(norms) == 23
+    assert not any(m.affine for m in norms), "instance normalisation has no gains here"
+
+
+def test_encoder_and_decoder_meet_at_the_smallest_maps():
+    encoder, decoder = Encoder(1, 4, halved=3, blocks=1), Decoder(2, 4, halved=3, blocks=1)
+    maps = encoder(torch.rand(1, 1, 20, 13))
+    assert maps.shape == (1, 32, 3, 2)
+    assert decoder(maps, (20, 13)).shape == (1, 2, 20, 13)
+
+
+def test_the_u_net_lays_what_it_saw_beside_what_comes_back():
+    """256 pixels are halved eight times to one; every layer on the way back but the first sees twice its maps."""
+    net = UNet(3, 3, 64, depth=8, upsampling="transposed")
+    down = [m for fall in net.falls for m in fall if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in down] == [64, 128, 256, *[512] * 5]
+    assert [rise.conv.in_channels for rise in net.rises] == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
+    assert [rise.conv.out_channels for rise in net.rises] == [512, 512, 512, 512, 256, 128, 64, 3]
+    plain = UNet(3, 3, 4, depth=3, skips=False)
+    assert [rise.conv.in_channels for rise in plain.rises] == [16, 8, 4]
+
+
+def test_dropout_of_the_u_net_stays_in_evaluation():
+    x = torch.rand(1, 1, 16, 16)
+    for dropout, alike in ((0.5, False), (0.0, True)):
+        net = UNet(1, 1, 8, depth=4, dropout=dropout).eval()
+        assert torch.equal(net(x), net(x)) == alike
+
+
+def test_a_vector_given_to_the_u_net_changes_all_of_the_image():
+    net = UNet(1, 1, 4, depth=3, dropout=0.0, given=2)
+    x = torch.rand(1, 1, 16, 16)
+    assert ((net(x, torch.tensor([[0.0, 1.0]])) - net(x, torch.tensor([[1.0, 0.0]]))).abs() > 0).all()
+
+
+def patch(net: nn.Module, side: int) -> int:
+    """The side of what one output of a discriminator sees."""
+    x = torch.rand(1, 1, side, side, dtype=torch.double, requires_grad=True)
+    out = net.double()(x)
+    middle = out.shape[2] // 2
+    out[0, 0, middle, middle].backward()
+    rows = x.grad[0, 0].abs().sum(1).nonzero().flatten()
+    return int(rows.max() - rows.min()) + 1
+
+
+@pytest.mark.parametrize(("halved", "side"), [(0, 1), (1, 16), (2, 34), (3, 70)])
+def test_patches_are_as_large_as_the_paper_s(halved, side):
+    assert patch(PatchDiscriminator(1, 2, halved, norm="none"), 140) == side
+
+
+@SIZES
+def test_any_image_can_be_judged(size):
+    net = Scales(*(PatchDiscriminator(2, 2, norm="none") for _ in range(2)))
+    whole, half = net(torch.rand(3, 1, *size), torch.rand(3, 1, *size))
+    assert whole.shape[:2] == half.shape[:2] == (3, 1)
+    assert half.shape[2] <= whole.shape[2]
+
+
+def test_hidden_layers_of_a_patch_discriminator():
+    net = PatchDiscriminator(1, 4, halved=2)
+    maps = net.features(torch.rand(2, 1, 16, 16))
+    assert [m.shape[1:] for m in maps] == [(4, 8, 8), (8, 4, 4), (16, 4, 4)]
+
+
+def test_the_pool_fills_then_shows_old_images_half_of_the_time():
+    pool = Pool(4, (1, 1, 1))
+    first = torch.arange(1.0, 5)[:, None, None, None]
+    assert torch.equal(pool(first), first)
+    new = torch.arange(10.0, 2010)
+    shown = torch.cat([pool(image[None, None, None, None]) for image in new]).flatten()
+    assert (shown == new).double().mean().item() == pytest.approx(0.5, abs=0.04)
+    assert pool.count == 4
+    assert not torch.isin(pool.images.flatten(), first.flatten()).any()
+    assert torch.equal(Pool(0, (1, 1, 1))(first), first)
+
+
+def test_the_pool_never_shows_an_image_twice_that_was_swapped_out():
+    pool = Pool(3, (1, 1, 1))
+    shown = torch.cat([pool(torch.tensor([[[[float(i)]]]])) for i in range(1, 300)]).flatten()
+    counts = shown.unique(return_counts=True)[1]
+    assert counts.max() <= 2, "as it filled, and once more from the pool"
+
+
+def test_style_decides_over_mean_and_deviation_alone():
+    layer, x = AdaIN(2, 3), 5 + 3 * torch.randn(2, 3, 8, 8)
+    style = torch.randn(2, 2)
+    gain, bias = layer.affine(style).chunk(2, dim=1)
+    y = layer(x, style)
+    torch.testing.assert_close(y.mean((2, 3)), bias, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(y.std((2, 3), correction=0), (1 + gain).abs(), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(layer(2 * x + 1, style), y, atol=1e-3, rtol=1e-3)
+    assert StyledBlock(3, 2)(x, style).shape == x.shape
