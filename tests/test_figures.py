@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -221,6 +222,8 @@ def test_swaps_and_classification():
 class Carrier(Stand, Translates):
     """To "b" it carries to negatives, which domain b holds; to "a" it does nothing."""
 
+    specs = TEST.spec, replace(TEST.spec, classes=())
+
     def translate(self, image, to):
         return -image if to == "b" else image
 
@@ -232,7 +235,7 @@ def negative(images):
 def test_translations_without_classes_are_compared_with_the_target():
     train, test = (TRAIN, negative(squares(200, 3))), (TEST, negative(squares(120, 4)))
     found = figures(Carrier(), DataOptions(data=("digits", "digits")), train, test)
-    assert found.keys() == {"a_to_b", "b_to_a"}
+    assert found.keys() == {"a_to_b", "b_to_a", "cycles"}
     there, back = found["a_to_b"], found["b_to_a"]
     assert there["autoencoder_frechet_distance"] < 5 * there["floor"]
     assert back["judge_frechet_distance"] > 20 * back["floor"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_tiles_cover_all_and_overlap(length: int) -> None:
     starts = places(length, 16)
     assert starts[0] == 0
     assert starts[-1] == length - 16
-    assert all(0 < later - earlier <= 12 for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(0 < later - earlier <= 12 for earlier, later in pairwise(starts))
     assert len(starts) <= 1 + -(-(length - 16) // 11)
 
 

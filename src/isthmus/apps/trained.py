@@ -70,7 +70,7 @@ class Trained(Handle):
         domain, or several, whose mean style the results have; without it styles are drawn. With `tile` the images keep
         their own sizes and go through the model tile by tile. Raises ConfigError for an unknown domain.
         """
-        source, target, carry = self.route(to, style)
+        source, _, carry = self.route(to, style)
         check_number("n", n)
         if not tile:
             found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)

@@ -13,21 +13,35 @@ from itertools import permutations
 from string import ascii_lowercase
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from isthmus.core import Autoencodes, Bounds, Classifies, Describes, Samples, Scores, Swaps, Translates, steps
+from isthmus.core import (
+    Autoencodes,
+    Batch,
+    Bounds,
+    Classifies,
+    Describes,
+    Samples,
+    Scores,
+    Styles,
+    Swaps,
+    Translates,
+    steps,
+)
 from isthmus.core.operations import reconstruct
 from isthmus.data.cache import Array
-from isthmus.data.images import Images
+from isthmus.data.images import Images, to_bytes, to_unit
 from isthmus.data.open import aligned
 from isthmus.data.options import DataOptions
 from isthmus.evaluation.classification import linear_hits
-from isthmus.evaluation.features import JudgeFeatures
+from isthmus.evaluation.features import JudgeFeatures, extract
 from isthmus.evaluation.intervals import Estimate, mean
 from isthmus.evaluation.judge import Judge, judge
 from isthmus.evaluation.likelihood import GREY_LEVEL, bits_per_dimension, importance_weighted
 from isthmus.evaluation.parts import batches, each, part_size
+from isthmus.evaluation.perceptual import feature_diversity
 from isthmus.evaluation.provenance import Group, Provenance
 from isthmus.evaluation.reference import Reference
 from isthmus.evaluation.sets import drawn as some
@@ -35,6 +49,7 @@ from isthmus.evaluation.structure import WINDOW, psnr, ssim
 from isthmus.evaluation.transfer import Spread, transfer
 from isthmus.training.draws import heeds_labels
 
+STYLED = 100  # images of which several draws are compared
 BOUND_IMAGES, BOUND_SAMPLES = 200, 100  # of the importance-weighted bound, which costs a decoding for each sample
 
 
@@ -70,6 +85,9 @@ def measures(domains: int) -> dict[str, Measure]:
         "classification": classification,
         "features": features,
         "reconstruction": reconstruction,
+        "domains": domains_shown,
+        "cycles": cycles,
+        "styles": styles,
         "likelihood": likelihood,
         "importance_weighted": importance_weighted_likelihood,
         **between,
@@ -183,7 +201,7 @@ def translations(subject: Subject, source: int, target: int, to: str) -> Group |
     Of pairs, translations are also held to their true partners.
     """
     model, a, b = subject.model, subject.domains[source], subject.domains[target]
-    if not isinstance(model, Translates):
+    if not isinstance(model, Translates) or to not in model.targets:
         return None
     if subject.matches is not None:
         return transferred(subject, a, b, to, subject.matches if source < target else subject.matches.T)
@@ -198,6 +216,62 @@ def translations(subject: Subject, source: int, target: int, to: str) -> Group |
 
     found = b.distances(carried())
     return Group({**found.figures, **likenesses(alike)}, found.provenance) if found else None
+
+
+def cycles(subject: Subject) -> Group | None:
+    """How far test images are from what comes of them there and back, as a mean absolute difference in [-1, 1].
+
+    What is there has 8 bits on the way back, so that less cannot hide anything (Chu et al., 2017, arXiv:1712.02950).
+    """
+    model = subject.model
+    if not isinstance(model, Translates) or not {"a", "b"} <= {*model.targets} or len(subject.domains) != 2:
+        return None
+    found: Figures = {}
+    for domain, here, there in zip(subject.domains, "ab", "ba", strict=True):
+
+        def missed(batch: Batch, here: str = here, there: str = there) -> Tensor:
+            carried = to_unit(to_bytes(model.translate(batch.image, there)))
+            return (model.translate(carried, here) - batch.image).abs().flatten(1).mean(1)
+
+        found[here] = mean(each(missed, domain.test, model.device).double().numpy())
+    return Group(found, Provenance.of(None, len(subject.test), seed=subject.seed))
+
+
+def styles(subject: Subject) -> Group | None:
+    """How different the draws are that become of one test image, as a share of how different real images are.
+
+    It is the mean cosine distance of their features, of `subject.draws` for each of a few images.
+    """
+    model = subject.model
+    if not isinstance(model, Styles):
+        return None
+    found: Figures = {}
+    for to in model.targets:
+        source, target = (subject.domains[model.specs.index(spec)] for spec in model.ends(to))
+        if target.train.spec.rate:
+            return None
+        images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
+        carried = (shown(model.translate(image.expand(subject.draws, -1, -1, -1), to)) for image in images)
+        each_image = extract(target.extractor, carried).reshape(len(images), subject.draws, -1)
+        spread = [feature_diversity(draws).value for draws in each_image]
+        real = feature_diversity(target.features).value
+        found[f"diversity_{to}"] = float(np.mean(spread)) / real if real else None
+    return Group(found, Provenance.of(target.extractor, len(images), seed=subject.seed, draws=subject.draws))
+
+
+def domains_shown(subject: Subject) -> Group | None:
+    """Of a model that carries to the classes of one data set: does what is carried to a class show it, by a judge?"""
+    model, real = subject.model, subject.domains[0]
+    if not isinstance(model, Translates) or len(subject.domains) != 1 or real.judge is None:
+        return None
+    eye, hits = real.judge, []
+    for label, to in enumerate(model.targets):
+
+        def right(batch: Batch, label: int = label, to: str = to) -> Tensor:
+            return eye.classify(shown(model.translate(batch.image, to))) == label
+
+        hits.append(each(right, real.test, model.device))
+    return Group({"accuracy": share(hits), "judge": real.judge.accuracy}, Provenance.of(None, len(real.test)))
 
 
 def transferred(subject: Subject, source: Reference, target: Reference, to: str, matches: Tensor) -> Group:

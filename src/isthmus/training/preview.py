@@ -11,18 +11,31 @@ from torch import Tensor
 from isthmus.core import Autoencodes, Batch, Model, Samples, Translates
 from isthmus.core.operations import reconstruct
 
+MANY = 8  # domains that are shown, of a model that carries to many
+
 
 def preview(model: Model, batches: Sequence[Batch], draws: int = 2) -> list[Tensor]:
     """Rows of images [n, channels, height, width]: sources and translations, originals and reconstructions, samples."""
     rows: list[Tensor] = []
     with torch.no_grad():
         if isinstance(model, Translates):
-            for batch, to in zip(batches, ("b", "a"), strict=False):
-                rows += [batch.image, *(model.translate(batch.image, to) for _ in range(draws))]
+            rows += translations(model, batches, draws)
         if isinstance(model, Autoencodes):
             rows += [batches[0].image, reconstruct(model, batches[0].image)]
         if isinstance(model, Samples):
             rows += [model.sample(len(batches[0])) for _ in range(draws)]
+    return rows
+
+
+def translations(model: Translates, batches: Sequence[Batch], draws: int) -> list[Tensor]:
+    """Sources, and below them what becomes of them in each domain, as often as `draws` where there are two."""
+    if len(batches) == 1:
+        image = batches[0].image
+        return [image, *(model.translate(image, to) for to in model.targets[:MANY])]
+    rows = []
+    for batch, to in zip(batches, ("b", "a"), strict=False):
+        if to in model.targets:
+            rows += [batch.image, *(model.translate(batch.image, to) for _ in range(draws))]
     return rows
 
 

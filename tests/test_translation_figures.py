@@ -1,0 +1,130 @@
+"""Figures of translators, in worlds where the truth is known: there and back, styles, classes as domains."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from isthmus.core import Spec, Styles, Translates
+from isthmus.data.images import Images
+from isthmus.data.options import DataOptions
+from isthmus.evaluation import reference
+from isthmus.evaluation.features import AutoencoderFeatures
+from isthmus.evaluation.figures import figures
+from isthmus.evaluation.judge import Recipe
+
+PAIR, ONE = DataOptions(data=("digits", "digits")), DataOptions(data=("digits",))  # in name only
+SIDE = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISTHMUS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(reference, "QUICK", Recipe(steps=60, features=4))
+        patch.setattr(AutoencoderFeatures, "learnt", partial(AutoencoderFeatures.learnt, steps=60))
+        yield
+
+
+def halves(n, seed=0, classes=("left", "right")):
+    """Two classes: the bright half, on noise."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 2
+    pixels = torch.randint(80, (n, 1, SIDE, SIDE), generator=generator)
+    for i, label in enumerate(labels.tolist()):
+        pixels[i, 0, :, SIDE // 2 * label :][:, : SIDE // 2] += 150
+    return Images(pixels.to(torch.uint8), Spec(1, SIDE, SIDE, classes, "halves"), labels if classes else None)
+
+
+A, B = halves(120), halves(120, 1, ())
+PLACES = {"train": (A, B), "test": (halves(60, 2), halves(60, 3, ()))}
+
+
+class Carrier(nn.Module, Translates):
+    """Carries by turning grey round, times a number."""
+
+    spec, device = A.spec, torch.device("cpu")
+
+    def __init__(self, loss=1.0, specs=(A.spec, B.spec)):
+        super().__init__()
+        self.loss, self.specs = loss, specs
+
+    def translate(self, image, to):
+        return -image * self.loss
+
+
+class OneWay(Carrier):
+    targets = ("b",)
+
+
+class Turner(Carrier):
+    """Carries to a class by laying the bright half where that class has it, or always left."""
+
+    targets = ("left", "right")
+
+    def __init__(self, honest=True):
+        super().__init__(specs=(A.spec,))
+        self.honest = honest
+
+    def ends(self, to):
+        return self.spec, self.spec
+
+    def translate(self, image, to):
+        bright = torch.arange(SIDE) < SIDE // 2
+        if to == "right" and self.honest:
+            bright = ~bright
+        return torch.where(bright, 0.6, -0.8).expand_as(image)
+
+
+class Painter(Carrier, Styles):
+    """Shows real images that nobody else has seen, by chance, or one of them alone."""
+
+    def __init__(self, several=True):
+        super().__init__()
+        self.images, self.several = halves(300, 9), several
+
+    def style(self, image, of):
+        return image.mean((1, 2, 3))[:, None]
+
+    def draw_style(self, n, to):
+        return torch.randint(300 if self.several else 1, (n, 1)).float()
+
+    def restyle(self, image, to, style):
+        return self.images.batch(style[:, 0].long()).image
+
+    translate = Styles.translate
+
+
+def measured(model, data=PAIR, **options):
+    domains = len(model.specs)
+    return figures(model, data, PLACES["train"][:domains], PLACES["test"][:domains], **options)
+
+
+def test_there_and_back_is_measured_in_eight_bits():
+    found = measured(Carrier(), groups=("cycles",))["cycles"]
+    assert found["a"] == pytest.approx(0, abs=1e-6)
+    lossy = measured(Carrier(0.5), groups=("cycles",))["cycles"]
+    image = PLACES["test"][0].batch(torch.arange(60)).image
+    assert lossy["a"] == pytest.approx(0.75 * image.abs().mean().item(), abs=0.002)
+    assert found["standard_errors"].keys() == {"a", "b"}
+
+
+def test_a_model_of_one_way_has_figures_of_that_way_alone():
+    found = measured(OneWay())
+    assert found.keys() == {"a_to_b"}
+
+
+def test_styles_are_as_different_as_what_they_show():
+    found = measured(Painter(), groups=("styles",), draws=8)["styles"]
+    assert found.keys() >= {"diversity_a", "diversity_b"}
+    assert found["diversity_b"] == pytest.approx(1, abs=0.25)
+    assert measured(Painter(several=False), groups=("styles",))["styles"]["diversity_b"] == pytest.approx(0, abs=1e-6)
+
+
+def test_classes_as_domains_are_judged():
+    assert measured(Turner(), ONE, groups=("domains",))["domains"]["accuracy"] > 0.9
+    assert measured(Turner(honest=False), ONE, groups=("domains",))["domains"]["accuracy"] == pytest.approx(
+        0.5, abs=0.1
+    )
+    assert "cycles" not in measured(Turner(), ONE)
