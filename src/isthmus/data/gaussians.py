@@ -24,8 +24,19 @@ def gaussian_grid(side: int = 5, step: float = 2.0) -> Array:
 
 def gaussian_points(count: int, seed: int) -> tuple[Array, Array]:
     """Points, equally many around each centre, as pixels uint8 [count, 2, 1], and which centre is theirs, [count]."""
-    labels = np.arange(count) % len(gaussian_grid())
-    points = gaussian_grid()[labels] + DEVIATION * np.random.default_rng(seed).standard_normal((count, 2))
+    return points_at(gaussian_grid(), count, seed)
+
+
+def ring(count: int, radius: float = 3.0) -> Array:
+    """Centres [count, 2], evenly on a circle."""
+    angles = 2 * np.pi * np.arange(count) / count
+    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def points_at(centres: Array, count: int, seed: int) -> tuple[Array, Array]:
+    """Points, equally many around each of `centres` [k, 2], as pixels uint8 [count, 2, 1], and around which one."""
+    labels = np.arange(count) % len(centres)
+    points = centres[labels] + DEVIATION * np.random.default_rng(seed).standard_normal((count, 2))
     return np.rint((points / REACH + 1) * 127.5).astype(np.uint8)[:, :, None], labels
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.data import worlds
 from isthmus.data.cache import Array, digest, remember_arrays, stamp
 from isthmus.data.listing import Arrays
 from isthmus.data.options import Source, Split
@@ -168,6 +169,34 @@ def coloured_squares(root: Path, split: Split) -> Decoded:
     return squares(5_000 if split == "train" else 1_000, seed=split == "test")
 
 
+def modes(count: int) -> Callable[[Path, Split], Decoded]:
+    """Points of so many Gaussians on a circle, 10,000 for training and 2,000 for testing, equally many of each."""
+    from isthmus.data.gaussians import points_at, ring
+
+    return lambda root, split: points_at(ring(count), 10_000 if split == "train" else 2_000, seed=split == "test")
+
+
+def textured(part: int) -> Callable[[Path, Split], Decoded]:
+    """Maps of regions (0), or the pictures that belong to them (1), 5,000 for training and 500 for testing."""
+
+    def decode(root: Path, split: Split) -> Decoded:
+        from isthmus.data.textures import textures
+
+        pixels = textures(5_000 if split == "train" else 500, seed=split == "test")[part]
+        return pixels, np.zeros(len(pixels), np.int64)
+
+    return decode
+
+
+def made_of(name: str, make: Callable[[Array, Array, Split], Decoded]) -> tuple[Layout, ...]:
+    """The layouts of the set `name`, whose pixels and labels of a split become others."""
+
+    def made(layout: Layout) -> Layout:
+        return Layout(layout.files, lambda root, split: make(*layout.decode(root, split), split))
+
+    return tuple(map(made, SETS[name].layouts))
+
+
 def mnist_m(archive: zipfile.ZipFile, split: Split) -> Mapping[str, int]:
     lines = archive.read(f"mnist_m/{split}_labels.txt").decode().splitlines()
     return {f"mnist_m/{split}/{name}": int(label) for name, label in (line.split() for line in lines)}
@@ -221,6 +250,22 @@ SETS = {
     "gaussians-25": Named(tuple(map(str, range(25))), (Layout(lambda split: (), gaussians),)),
     "mixture": Named(("narrow", "wide"), (Layout(lambda split: (), mixture),)),
     "squares": Named(("falling", "rising"), (Layout(lambda split: (), coloured_squares),)),
+}
+
+SETS |= {
+    "mnist-coloured": Named(TEN, made_of("mnist", lambda x, y, split: (worlds.coloured(x), y)), "MNIST"),
+    "mnist-domains": Named(tuple(worlds.DOMAINS), made_of("mnist", lambda x, y, split: worlds.in_domains(x)), "MNIST"),
+    "outlines": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.outlines(x), y)), "FashionMNIST"),
+    "fillings": Named(
+        tuple(worlds.FILLINGS),
+        made_of("fashion-mnist", lambda x, y, split: worlds.fillings(x, seed=split == "test")),
+        "FashionMNIST",
+    ),
+    "fashion-edges": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.edges(x), y)), "FashionMNIST"),
+    "modes-5": Named(tuple("01234"), (Layout(lambda split: (), modes(5)),)),
+    "modes-10": Named(TEN, (Layout(lambda split: (), modes(10)),)),
+    "texture-maps": Named(("map",), (Layout(lambda split: (), textured(0)),)),
+    "textures": Named(("picture",), (Layout(lambda split: (), textured(1)),)),
 }
 
 

@@ -32,6 +32,15 @@ NAMED = (
     "gaussians-25",
     "mixture",
     "squares",
+    "mnist-coloured",
+    "mnist-domains",
+    "outlines",
+    "fillings",
+    "fashion-edges",
+    "modes-5",
+    "modes-10",
+    "texture-maps",
+    "textures",
 )
 FOLDERS = ("folder", "pairs", "audio")  # what follows the colon is a path
 WITH_PATH = (*FOLDERS, "hf")
