@@ -256,6 +256,20 @@ def test_pairs_side_by_side(tmp_path):
     assert [len(d) for d in (*opened(f"pairs:{root}"), *opened(f"pairs:{root}", split="test"))] == [6, 6, 4, 4]
 
 
+def test_pairs_in_the_other_direction(tmp_path):
+    root = halves(tmp_path / "p", 12)
+    a, b = opened(f"pairs:{root}")
+    first, second = opened(f"pairs:{root}", direction="b2a")
+    assert torch.equal(first.pixels, b.pixels)
+    assert torch.equal(second.pixels, a.pixels)
+    assert (first.spec.name, second.spec.name) == (b.spec.name, a.spec.name)
+
+
+def test_a_direction_is_between_two_domains():
+    with pytest.raises(DataError, match="exchanged needs two domains, got 1"):
+        opened("digits", direction="b2a")
+
+
 @pytest.mark.parametrize(
     "layout", ["{side}/{name}", "{split}/{side}/{name}", "{side}/{split}/{name}", "{split}{side}/{name}"]
 )

@@ -40,6 +40,21 @@ def test_every_picture_lies_in_one_domain(pictures):
         assert np.abs(worlds.uncoloured(picture[None], ground, ink)[0].astype(int) - plain).max() <= 2
 
 
+def test_every_look_is_an_ink_on_a_ground_by_chance(pictures):
+    many = np.tile(pictures, (300, 1, 1))
+    made, looks = worlds.inked(many, seed=0)
+    assert worlds.LOOKS[7] == "green on grey"
+    green = made[looks == 7][0]
+    assert tuple(green[0, 0]) == worlds.GROUNDS["grey"]
+    assert tuple(green[12, 8]) == worlds.FILLINGS["green"]
+    for picture, plain, look in zip(made[:20], many, looks, strict=False):
+        ink, ground = worlds.LOOKS[look].split(" on ")
+        back = worlds.uncoloured(picture[None], worlds.GROUNDS[ground], worlds.FILLINGS[ink])[0]
+        assert np.abs(back.astype(int) - plain).max() <= 2
+    assert np.bincount(looks, minlength=18).min() > 40
+    assert not np.array_equal(looks, worlds.inked(many, seed=1)[1])
+
+
 def test_outlines_are_the_borders_of_shapes_without_holes(pictures):
     lines, shapes = worlds.outlines(pictures), worlds.shapes(pictures)
     assert shapes[:, 8, 8].all(), "a hole is filled"

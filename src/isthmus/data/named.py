@@ -197,6 +197,16 @@ def made_of(name: str, make: Callable[[Array, Array, Split], Decoded]) -> tuple[
     return tuple(map(made, SETS[name].layouts))
 
 
+def inked(pixels: Array, labels: Array, split: Split) -> Decoded:
+    return worlds.inked(pixels, seed=split == "test")
+
+
+def on_grounds(pixels: Array, labels: Array, split: Split) -> Decoded:
+    """The same, of which only the ground is told."""
+    made, looks = inked(pixels, labels, split)
+    return made, looks // len(worlds.FILLINGS)
+
+
 def mnist_m(archive: zipfile.ZipFile, split: Split) -> Mapping[str, int]:
     lines = archive.read(f"mnist_m/{split}_labels.txt").decode().splitlines()
     return {f"mnist_m/{split}/{name}": int(label) for name, label in (line.split() for line in lines)}
@@ -255,6 +265,8 @@ SETS = {
 SETS |= {
     "mnist-coloured": Named(TEN, made_of("mnist", lambda x, y, split: (worlds.coloured(x), y)), "MNIST"),
     "mnist-domains": Named(tuple(worlds.DOMAINS), made_of("mnist", lambda x, y, split: worlds.in_domains(x)), "MNIST"),
+    "mnist-inks": Named(worlds.LOOKS, made_of("mnist", inked), "MNIST"),
+    "mnist-grounds": Named(tuple(worlds.GROUNDS), made_of("mnist", on_grounds), "MNIST"),
     "outlines": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.outlines(x), y)), "FashionMNIST"),
     "fillings": Named(
         tuple(worlds.FILLINGS),

@@ -24,7 +24,8 @@ from isthmus.errors import DataError
 def open_data(options: DataOptions, split: Split) -> tuple[Images, ...]:
     """One split of the data, one `Images` for each domain; train and test never share a picture."""
     sources = [open_source(parse(spec), split, options) for spec in options.data]
-    return tuple(images for domains in sources for images in together([to_images(d, options) for d in domains]))
+    domains = [images for domains in sources for images in together([to_images(d, options) for d in domains])]
+    return tuple(domains if options.direction == "a2b" else reversed(two(domains)))
 
 
 def together(domains: list[tuple[Images, Array]]) -> list[Images]:
@@ -90,7 +91,10 @@ def by_position(*domains: Images) -> Epoch:
 
 def two(domains: Sequence[Images]) -> tuple[Images, Images]:
     if len(domains) != 2:
-        raise DataError(f"pairing needs two domains, got {len(domains)}: give two specs with --data, or pairs:PATH")
+        raise DataError(
+            f"what is paired or exchanged needs two domains, got {len(domains)}: give two specs with --data, or "
+            "pairs:PATH"
+        )
     return domains[0], domains[1]
 
 

@@ -23,8 +23,9 @@ def textures(count: int, seed: int) -> tuple[Array, Array, Array]:
     random = np.random.default_rng(seed)
     kinds = regions(random, count)
     maps = np.array([*KINDS.values()], np.uint8)[kinds]
-    painted = np.stack([paint(random, count) for paint in (waves, furrows, bricks, grains)])  # a picture of each kind
-    pictures = np.take_along_axis(painted, kinds[None, ..., None], axis=0)[0]
+    pictures = np.empty(maps.shape)
+    for kind, paint in enumerate((waves, furrows, bricks, grains)):
+        pictures[kinds == kind] = paint(random, count)[kinds == kind]
     return maps, np.rint(pictures.clip(0, 255)).astype(np.uint8), kinds
 
 

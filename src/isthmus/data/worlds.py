@@ -7,7 +7,6 @@ set, so that domains of one set are pairs, too, where that is asked for.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from isthmus.data.cache import Array
 
@@ -28,12 +27,17 @@ FILLINGS: dict[str, Colour] = {
     "magenta": (220, 60, 220),
     "cyan": (40, 210, 220),
 }
+GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
+LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
 SHAPE = 40  # grey above which a pixel belongs to the shape
 SMOOTH, EDGE = 0.8, 40  # deviation in pixels, and the slope, in levels for each pixel, above which there is an edge
 
 
-def coloured(pixels: Array, ground: Colour = PAPER, ink: Colour = INK) -> Array:
-    """Black becomes `ground`, white `ink`, and grey what lies between: uint8 [n, height, width, 3]."""
+def coloured(pixels: Array, ground: Colour | Array = PAPER, ink: Colour | Array = INK) -> Array:
+    """Black becomes `ground`, white `ink`, and grey what lies between: uint8 [n, height, width, 3].
+
+    Each is one colour, or one for each picture, [n, 1, 1, 3].
+    """
     low, high = np.asarray(ground, np.float32), np.asarray(ink, np.float32)
     return np.rint(low + pixels[..., None].astype(np.float32) / 255 * (high - low)).astype(np.uint8)
 
@@ -54,13 +58,24 @@ def in_domains(pixels: Array) -> tuple[Array, Array]:
     return out, labels
 
 
+def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
+    """Each picture in an ink of `FILLINGS` on one of `GROUNDS`, both at random, and in which of `LOOKS`."""
+    looks = np.random.default_rng(seed).integers(len(LOOKS), size=len(pixels))
+    grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
+    return coloured(pixels, grounds[looks // len(inks)], inks[looks % len(inks)]), looks
+
+
 def shapes(pixels: Array) -> Array:
     """Where the things in the pictures are, without holes: bool [n, height, width]."""
+    from scipy import ndimage  # which takes long to import
+
     return np.stack([ndimage.binary_fill_holes(picture > SHAPE) for picture in pixels])
 
 
 def outlines(pixels: Array) -> Array:
     """The borders of the shapes, white on black, uint8 [n, height, width]."""
+    from scipy import ndimage
+
     found = [shape & ~ndimage.binary_erosion(shape) for shape in shapes(pixels)]
     return 255 * np.stack(found).astype(np.uint8)
 
@@ -77,6 +92,8 @@ def edges(pixels: Array) -> Array:
 
     Inner edges are the ridges of the slope of a smoothed picture (as Canny, 1986, has them).
     """
+    from scipy import ndimage
+
     smooth = ndimage.gaussian_filter(pixels.astype(np.float32), (0, SMOOTH, SMOOTH))
     down, right = (ndimage.sobel(smooth, axis) / 8 for axis in (1, 2))
     slope = np.hypot(down, right)
