@@ -15,7 +15,7 @@ from isthmus.apps.trained import Trained
 from isthmus.core import Spec
 from isthmus.data.decoding import Form, bring
 from isthmus.data.images import to_unit
-from isthmus.data.read import write
+from isthmus.data.read import to_channels, write
 from isthmus.errors import DataError
 from tiny_models import TALL, WIDE, one_sentence, picture, save_bridge, save_vae
 
@@ -74,7 +74,7 @@ def test_grey_arrays_without_channels_stay_so(tmp_path: Path) -> None:
 def test_pil_images_of_every_mode(mode: str, vae: Trained) -> None:
     image = Image.new(mode, (31, 17), 1 if mode in ("1", "I", "I;16") else None)
     out = vae.reconstruct(image)
-    assert (out.mode, out.size) == ("RGB", (24, 16))
+    assert (out.mode, out.size) == ("RGBA" if "A" in mode else "RGB", (24, 16))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -94,7 +94,8 @@ def test_any_channels_depth_and_size_in_any_model(
     back = model.translate(tmp_path / "in.png", to="a", seed=0)
     assert (back.size, len(back.getbands())) == ((24, 16), model_channels)
     again = vae.reconstruct(array)
-    assert (again.shape, again.dtype) == ((16, 24, model_channels), array.dtype)
+    kept = 4 if (channels, model_channels) == (4, 3) else model_channels  # alpha goes around the model
+    assert (again.shape, again.dtype) == ((16, 24, kept), array.dtype)
 
 
 def test_sixteen_bits_are_not_lost_on_the_way_in(tmp_path: Path) -> None:
@@ -110,10 +111,21 @@ def test_sixteen_bits_are_not_lost_on_the_way_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fit", ["crop", "pad", "frame", "stretch"])
 def test_pictures_are_brought_to_size_as_in_training(fit: str, tmp_path: Path) -> None:
     model = isthmus.load(save_vae(tmp_path / "run", data={"fit": fit}))
-    array = picture(4, 50, 33)
+    array = picture(3, 50, 33)
     expected = bring(array, Form(24, 16, 3, fit, False))  # type: ignore[arg-type]
     assert np.array_equal(model.fitted(array, WIDE), expected)
     assert torch.equal(model.encode(array), model.encode(expected))
+    through = picture(4, 50, 33)
+    through[..., 3] = 0
+    through[10:40, 5:28, 3] = 128
+    through[18:32, 10:23, 3] = 255
+    on_white = bring(through, Form(24, 16, 3, fit, False))  # type: ignore[arg-type]
+    brought = model.fitted(through, WIDE)
+    assert np.abs(to_channels(brought, 3).astype(int) - on_white).max() <= 1
+    alpha = brought[..., 3]
+    assert alpha[8, 12] > 245
+    assert ((alpha > 100) & (alpha < 150)).any()
+    assert fit not in ("pad", "frame") or (alpha[:, 0] == 255).all()  # black is seen
 
 
 def test_a_pil_image_is_turned_upright(vae: Trained, tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def test_a_video_without_its_package_is_refused_before_any_work(
     ends: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)  # importing it fails
-    with pytest.raises(ConfigError, match=r"film\.mp4 needs the package PyAV: pip install av; or end"):
+    with pytest.raises(
+        ConfigError, match=r"film\.mp4 needs the package PyAV \(isthmus\[video\] has it\): pip install av; or end"
+    ):
         interpolate("nowhere", ends, out=Path("film.mp4"))
 
 

@@ -9,31 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from isthmus.apps.tiles import continued, places, tiled, window
 from isthmus.apps.trained import Trained
-from isthmus.core import Spec, Styles
+from isthmus.core import Spec
 from isthmus.errors import ConfigError
-from tiny_models import Standing, one_sentence
+from tiny_models import Noisy, Tinted, one_sentence
 
 SIDE = Spec(3, 16, 24, (), "folder:a")
-
-
-class Tinted(Standing, Styles):
-    """Carries to b by turning the colours round, and adding the style: a shift of each channel."""
-
-    def networks(self, a: Spec, b: Spec) -> None:
-        self.shift = nn.Parameter(torch.zeros(()))
-
-    def style(self, image: Tensor, of: str) -> Tensor:
-        return image.mean((2, 3))
-
-    def draw_style(self, n: int, to: str) -> Tensor:
-        return 0.1 * torch.randn(n, 3)
-
-    def restyle(self, image: Tensor, to: str, style: Tensor) -> Tensor:
-        return (-image / 2 + style[:, :, None, None] + self.shift).clamp(-1, 1)
 
 
 @pytest.fixture
@@ -128,6 +111,16 @@ def test_all_tiles_of_a_draw_have_one_style(tinted: Trained) -> None:
     draws = tinted.translate(plain, n=3, tile=True, seed=1)
     assert all(np.ptp(draw[..., c]) == 0 for draw in draws for c in range(3))
     assert len({draw.tobytes() for draw in draws}) == 3
+
+
+def test_all_tiles_of_a_draw_have_the_same_noise_where_there_are_no_styles() -> None:
+    noisy = Trained(Noisy().build(SIDE, SIDE), {})
+    plain = np.full((60, 80, 3), 128, np.uint8)
+    one, other = noisy.translate(plain, n=2, tile=True, seed=1)
+    first, last = one[:16, :24], one[-16:, -24:]
+    assert np.array_equal(first[5:11, 10:14], last[5:11, 10:14])  # where no other tile has a part in either
+    assert np.ptp(one) > 0
+    assert not np.array_equal(one, other)
 
 
 def test_tiles_want_domains_of_one_size() -> None:

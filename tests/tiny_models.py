@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Swaps, Turn, steps
+from isthmus.core import Batch, Completes, Model, Player, Samples, Scores, Spec, Styles, Swaps, Translates, Turn, steps
 from isthmus.errors import ConfigError, IsthmusError
 from isthmus.models.autoencoders.vae import VAE
 from isthmus.models.bridges.latent_bridge import LatentBridge
@@ -80,6 +80,32 @@ class Standing(Model):
 
     def turns(self, batches: Iterator[Batch]) -> Iterator[Turn]:
         return iter(())
+
+
+class Tinted(Standing, Styles):
+    """Carries to b by turning the colours round, and adding the style: a shift of each channel."""
+
+    def networks(self, a: Spec, b: Spec) -> None:
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def style(self, image: Tensor, of: str) -> Tensor:
+        return image.mean((2, 3))
+
+    def draw_style(self, n: int, to: str) -> Tensor:
+        return 0.1 * torch.randn(n, self.spec.channels)
+
+    def restyle(self, image: Tensor, to: str, style: Tensor) -> Tensor:
+        return (-image / 2 + style[:, :, None, None] + self.shift).clamp(-1, 1)
+
+
+class Noisy(Standing, Translates):
+    """Carries to b by adding noise, other noise each time."""
+
+    def networks(self, a: Spec, b: Spec) -> None:
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def translate(self, image: Tensor, to: str) -> Tensor:
+        return (image / 2 + 0.1 * torch.randn_like(image)).clamp(-1, 1)
 
 
 class RowSwapper(Standing, Swaps):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
+from isthmus.apps.film import Film, Frame, reading, writing
 from isthmus.apps.forms import pixels
 from isthmus.apps.plan import Job
 from isthmus.apps.trained import Trained, load
@@ -23,9 +26,9 @@ from isthmus.data import audio
 from isthmus.data.cache import Array
 from isthmus.data.pictures import grid, to_png_bytes
 from isthmus.data.read import fit, to_8bit, to_channels
-from isthmus.data.work import threads, watched
+from isthmus.data.work import ahead, drawn_ahead, watched, workers
 from isthmus.errors import ConfigError, DataError
-from isthmus.training.checkpoint import write
+from isthmus.training.checkpoint import whole_file, write
 
 COLUMNS = 16  # pictures side by side in a sheet
 CONSOLE = Console(stderr=True, emoji=False, soft_wrap=True, highlight=False, markup=False)
@@ -60,19 +63,27 @@ def carry(
 
     It makes a list for each draw. What cannot be read is named on stderr and left out; `keep` collects the rows of a
     sheet. Raises OutputError where a file cannot be written, ConfigError for one that is of another kind.
+
+    While `function` is at work, the next pictures are decoded and the last ones encoded, in threads.
     """
     made_of = to or spec
     rate = made_of.rate if made_of else 0
     failed: list[str] = []
     kept: list[list[list[Array]]] = []
-    for part, pictures in readable(trained, jobs, spec, failed):
-        draws = function(pictures)
-        for job, made in zip(part, zip(*draws, strict=True), strict=True):
-            for file, picture in zip(job.outputs, made, strict=False):  # no outputs where only a sheet is wanted
-                check_kind(file, rate)
-                write(file, content(picture, rate))
-        if keep:
-            kept.append([pictures, *draws])
+
+    def made() -> Iterator[tuple[Path, Array]]:
+        for part, pictures in readable(trained, jobs, spec, failed):
+            draws = function(pictures)
+            if keep:
+                kept.append([pictures, *draws])
+            for job, results in zip(part, zip(*draws, strict=True), strict=True):
+                for file, picture in zip(job.outputs, results, strict=False):  # no outputs where only a sheet is wanted
+                    check_kind(file, rate)
+                    yield file, picture
+
+    with workers() as pool:
+        for file, data in ahead(pool, lambda item: (item[0], content(item[1], rate)), made(), part_size(trained, spec)):
+            write(file, data)
     return Done([[p for piece in row for p in piece] for row in zip(*kept, strict=True)], failed)
 
 
@@ -83,26 +94,63 @@ def readable(
 
     Without `spec` they come as they are, one by one.
     """
-    size = trained.part if spec else 1
-    parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
+    size = part_size(trained, spec)
 
-    def read(job: Job) -> Array | DataError:
+    def read(job: Job) -> tuple[Job, Array | DataError]:
         try:
-            return trained.fitted(job.source, spec) if spec else pixels(job.source)
+            return job, trained.fitted(job.source, spec) if spec else pixels(job.source)
         except DataError as error:
-            return error
+            return job, error
 
-    with ThreadPoolExecutor(threads()) as pool:
-        for part in watched(parts, len(parts), f"{len(jobs)} pictures"):
+    with workers() as pool:
+        found = watched(ahead(pool, read, jobs, size), len(jobs), f"{len(jobs)} pictures")
+        while part := [*islice(found, size)]:
             good: list[tuple[Job, Array]] = []
-            for job, picture in zip(part, pool.map(read, part), strict=True):
+            for job, picture in part:
                 if isinstance(picture, DataError):
-                    CONSOLE.print(f"left out: {picture}")
-                    failed.append(str(picture))
+                    leave_out(picture, failed)
                 else:
                     good.append((job, picture))
             if good:
                 yield [job for job, _ in good], [picture for _, picture in good]
+
+
+def part_size(trained: Trained, spec: Spec | None) -> int:
+    """How many pictures go through the model at once: of those that keep their sizes one."""
+    return trained.part if spec else 1
+
+
+def leave_out(error: DataError, failed: list[str]) -> None:
+    """Say why a picture cannot be read, at once and in the end."""
+    CONSOLE.print(f"left out: {error}")
+    failed.append(str(error))
+
+
+def carry_film(
+    trained: Trained, path: Path, file: Path, to: str | None = None, style: Any = None, *, tile: bool = False
+) -> None:
+    """Carry the film in `path` as `Trained.film` does, and write it to `file`.
+
+    While the model is at work, the next frames are decoded and the last ones encoded. Raises DataError if the film
+    cannot be read to its end, and OutputError where it cannot be written; then there is no file of it.
+    """
+    source, target, _ = trained.route(to)
+    if source.rate or target.rate:
+        raise ConfigError(f"{path} is a film, and this {trained.name} carries sounds")
+    count = 1 if tile else trained.part
+    times: deque[tuple[Fraction, Fraction]] = deque()  # of the frames under way
+
+    def seen(film: Film) -> Iterator[Array]:
+        for frame in film.frames:
+            times.append((frame.start, frame.seconds))
+            yield frame.pixels if tile else trained.fitted(frame.pixels, source)
+
+    with reading(path) as film, workers(1) as reader, workers(1) as writer, whole_file(file) as unfinished:
+        written = writing(unfinished, file.suffix.lower(), film, sound=path)
+        carried = trained.film(drawn_ahead(reader, seen(film), count), to, style=style, tile=tile)
+        frames = (Frame(pixels, *times.popleft()) for pixels in watched(carried, film.count, str(path)))
+        deque(ahead(writer, written.add, frames, count), maxlen=0)
+        written.close()
 
 
 def check_kind(file: Path, rate: int) -> None:

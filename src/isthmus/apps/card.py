@@ -8,7 +8,7 @@ from isthmus.core import Autoencodes, Completes, Model, Samples, Scores, Spec, S
 from isthmus.models.catalog import find, name_of
 
 USES = (
-    (Translates, 'model.translate("picture.jpg", to="b")  # a PIL image'),
+    (Translates, 'model.translate("picture.jpg", to="{to}")  # a PIL image'),
     (Samples, "model.sample(16)  # float [16, channels, height, width] in [-1, 1]"),
     (Autoencodes, 'model.reconstruct("picture.jpg")  # a PIL image'),
     (Swaps, 'model.swap("picture.jpg")  # a list of PIL images, one for each class'),
@@ -25,7 +25,8 @@ def card(model: Model, domains: Mapping[str, Spec], where: str) -> str:
         paper += f" [arXiv:{entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})"
     rows = "\n".join(f"| {letter} | {spec.name or 'unnamed'} | {spec} |" for letter, spec in domains.items())
     options = "\n".join(f"- `{k}`: {v}" for k, v in model.config().items() if not isinstance(v, Model))
-    uses = "\n".join(example for capability, example in USES if isinstance(model, capability))
+    to = model.targets[-1] if isinstance(model, Translates) else ""
+    uses = "\n".join(example.replace("{to}", to) for capability, example in USES if isinstance(model, capability))
     return f"""---
 library_name: isthmus
 tags: [isthmus, {entry.name}]

@@ -72,10 +72,21 @@ def to_model(image: Image, spec: Spec, mode: Fit) -> Tensor:
 
     A float tensor that has them already is left exactly as it is.
     """
+    return apart(image, spec, mode)[0]
+
+
+def apart(image: Image, spec: Spec, mode: Fit | None) -> tuple[Tensor, Tensor]:
+    """The image as the model sees it, and its alpha where the model does not see that: [0 or 1, height, width].
+
+    Without `mode` the size remains.
+    """
     if isinstance(image, Tensor) and image.is_floating_point() and tuple(image.shape) == spec.shape:
         check_range(float(image.min()), float(image.max()), -1)
-        return image.detach().float()
-    return to_range(fitted(image, spec, mode))
+        return image.detach().float(), image[:0]
+    array = pixels(image) if mode is None else fitted(image, spec, mode, alpha=True)
+    alpha = array[..., 3:] if spec.channels == 3 else array[..., :0]
+    seen = array if array.shape[2] == spec.channels else to_channels(deepened(array), spec.channels)
+    return to_range(seen), to_range(alpha)
 
 
 def to_range(array: Array) -> Tensor:
@@ -84,19 +95,47 @@ def to_range(array: Array) -> Tensor:
     return torch.from_numpy(array.astype(np.float32)).mul_(2 / top).sub_(1).permute(2, 0, 1)
 
 
-def fitted(image: Image, spec: Spec, mode: Fit) -> Array:
-    """The image as an array [H, W, C] of the size and channels of `spec`, with the bits it came with."""
+def fitted(image: Image, spec: Spec, mode: Fit, *, alpha: bool = False) -> Array:
+    """The image as an array [H, W, C] of the size and channels of `spec`, with the bits it came with.
+
+    With `alpha` that of an image which has it stays, beside the colours of a model that knows none.
+    """
     if spec.rate and is_sound(image):
         return from_sound(image, spec)
-    array = pixels(image)
-    if array.shape == (spec.height, spec.width, spec.channels):
+    array = pixels(image, near=max(spec.height, spec.width))
+    beside = alpha and array.shape[2] == 4 and spec.channels == 3
+    if array.shape == (spec.height, spec.width, 4 if beside else spec.channels):
         return array
-    return fit(to_channels(deepened(array), spec.channels), spec.width, spec.height, mode)
+    array = deepened(array)
+    seen = fit(to_channels(array, spec.channels), spec.width, spec.height, mode)
+    if not beside:
+        return seen
+    clear = fit(np.iinfo(array.dtype).max - array[..., 3:], spec.width, spec.height, mode)
+    return off_white(seen, clear)
+
+
+def off_white(seen: Array, clear: Array) -> Array:
+    """The colours and alpha [H, W, 4] that, laid on white, are the colours `seen` [H, W, 3]; `clear` is 0 where opaque.
+
+    So a model sees what it saw in training, where pictures are laid on white before they are brought to its size. A
+    pixel is at least as opaque as its colours need to be seen.
+    """
+    top = np.iinfo(seen.dtype).max
+    dark = (top - seen).astype(np.float32)
+    alpha = np.maximum(top - clear, dark.max(axis=2, keepdims=True))
+    colours = top - np.rint(dark * top / alpha.clip(min=1))
+    return np.concatenate([colours, alpha], axis=2).astype(seen.dtype)
 
 
 def deepened(array: Array) -> Array:
     """The same image in whole numbers, as its channels and its size are changed; floats in [0, 1] become uint16."""
     return np.rint(array * 65535).astype(np.uint16) if array.dtype.kind == "f" else array
+
+
+def with_alpha(result: Tensor, alpha: Tensor) -> Tensor:
+    """Colours [3, height, width] with an alpha [0 or 1, height, width] of their size; anything else as it is."""
+    fitting = len(alpha) and len(result) == 3 and result.shape[1:] == alpha.shape[1:]
+    return torch.cat([result, alpha.to(result)]) if fitting else result
 
 
 def like(image: Image, result: Tensor) -> Any:
@@ -133,10 +172,13 @@ def from_sound(image: Any, spec: Spec) -> Array:
     return audio.fit(wave, rate, spec)
 
 
-def pixels(image: Image) -> Array:
-    """Any image as an array [H, W, C], uint8, uint16, or float32 in [0, 1]. Raises DataError for what is no image."""
+def pixels(image: Image, near: int | None = None) -> Array:
+    """Any image as an array [H, W, C], uint8, uint16, or float32 in [0, 1]. Raises DataError for what is no image.
+
+    With `near` a large JPEG file may come out smaller, as in training.
+    """
     if isinstance(image, str | os.PathLike):
-        return read(Path(image))
+        return read(Path(image), near)
     if isinstance(image, PILImage):
         return from_pil(image)
     if isinstance(image, Tensor):

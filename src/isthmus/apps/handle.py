@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from string import ascii_lowercase
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from isthmus import core
-from isthmus.apps.forms import Image, fitted, gather, like, to_model
+from isthmus.apps.forms import Image, apart, fitted, gather, like, with_alpha
 from isthmus.core import Model, Spec
 from isthmus.data.cache import Array
 from isthmus.data.options import Fit, shorten
@@ -34,6 +35,7 @@ class Handle:
         values = max(math.prod(spec.shape) for spec in model.specs)
         # Images at once: a matter of the model alone, so that the draws of a seed are the same on every machine.
         self.part = max(1, min(PART_IMAGES, PART_VALUES // values))
+        self.varied: dict[str, bool] = {}  # domains, and whether what is carried there is random
 
     def __repr__(self) -> str:
         domains = ", ".join(f"{letter}: {spec.name} {spec}" for letter, spec in self.domains.items())
@@ -61,15 +63,31 @@ class Handle:
         """
         return drawing(seed, self.model.device)
 
+    def steady(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The function with the same draws for every image, which therefore go through it one by one."""
+        seed = int(torch.randint(2**62, ()))
+
+        def alone(image: Tensor) -> Tensor:
+            with self.seeded(seed):
+                return function(image[None])
+
+        return lambda batch: torch.cat([*map(alone, batch)])
+
     def fitted(self, image: Image, spec: Spec) -> Array:
         """One image as the model sees it in domain `spec`, as an array [H, W, C] with the bits it came with."""
-        return fitted(image, spec, self.fit)
+        return fitted(image, spec, self.fit, alpha=True)
 
-    def batches(self, images: Sequence[Any], spec: Spec) -> Iterator[tuple[Sequence[Any], Tensor]]:
-        """The images in parts, each with its batch [part, channels, height, width] for the model."""
-        for i in range(0, len(images), self.part):
-            part = images[i : i + self.part]
-            yield part, torch.stack([to_model(image, spec, self.fit).to(self.model.device) for image in part])
+    def parts(self, images: Iterable[Any]) -> Iterator[list[Any]]:
+        """The images, so many at a time as go through the model at once, taken as they are asked for."""
+        remaining = iter(images)
+        while part := [*islice(remaining, self.part)]:
+            yield part
+
+    def batches(self, images: Iterable[Any], spec: Spec) -> Iterator[tuple[Sequence[Any], Tensor, Sequence[Tensor]]]:
+        """The images in parts, each with its batch [part, channels, height, width] for the model, and their alphas."""
+        for part in self.parts(images):
+            seen, alphas = zip(*(apart(image, spec, self.fit) for image in part), strict=True)
+            yield part, torch.stack([image.to(self.model.device) for image in seen]), alphas
 
     @torch.no_grad()
     def through(
@@ -79,9 +97,10 @@ class Handle:
         gathered = gather(images)
         draws: dict[int, list[Any]] = {}
         with self.seeded(seed):
-            for part, batch in self.batches(gathered.images, spec):
+            for part, batch, alphas in self.batches(gathered.images, spec):
                 for k, results in enumerate(function(batch)):
-                    draws.setdefault(k, []).extend(like(*pair) for pair in zip(part, results, strict=True))
+                    made = map(with_alpha, results, alphas)
+                    draws.setdefault(k, []).extend(like(*pair) for pair in zip(part, made, strict=True))
         return [gathered.join(draw) for draw in draws.values()]
 
     @torch.no_grad()
@@ -91,7 +110,8 @@ class Handle:
         Of one image alone it is [...].
         """
         gathered = gather(images)
-        found = torch.cat([function(part).cpu() for _, part in self.batches(gathered.images, spec or self.model.spec)])
+        parts = self.batches(gathered.images, spec or self.model.spec)
+        found = torch.cat([function(batch).cpu() for _, batch, _ in parts])
         return found if gathered.several else found[0]
 
     def labels(self, classes: Classes) -> list[int]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from isthmus.data.files import SOUNDS, scan
+from isthmus.apps import film, video
+from isthmus.apps.cli import complain
+from isthmus.data.files import PICTURES, SOUNDS, Kind, scan, walk
 from isthmus.data.options import shorten
 from isthmus.data.read import SUFFIXES
 from isthmus.errors import ConfigError, DataError, OutputError
 
 SPECIAL = re.compile(r"[^\w.,=+-]")
+FILMED = Kind("pictures or films", SUFFIXES | video.READ, f"{PICTURES.examples}, films .mp4, .webm, .gif and the like")
 
 
 class Job(NamedTuple):
@@ -21,35 +25,58 @@ class Job(NamedTuple):
 
     source: Any  # its file, or the picture itself
     outputs: tuple[Path, ...]
+    film: bool = False  # whether it is a film
 
 
 def plan(
-    inputs: Sequence[Path], out: Path, endings: Sequence[str], overwrite: bool, *, sheet: bool = False
+    inputs: Sequence[Path],
+    out: Path,
+    endings: Sequence[str],
+    overwrite: bool,
+    *,
+    sheet: bool = False,
+    films: bool = False,
 ) -> list[Job]:
     """What to read and where to write it. Raises an IsthmusError if that cannot be, or would destroy something.
 
     A picture keeps its name, and in a folder its subfolder: photo.jpg becomes `out`/photo.png, or photo-1.png and so
     on with the `endings` "-1", "-2". A single one may become the file `out`, if that ends in .png; with `sheet`, such a
     file is for all of them together. A sound becomes a .wav file in the same ways, but for the sheet, which draws it.
+    With `films`, what moves is a film, and becomes one of its own kind.
     """
-    named = {name: path for path, name in unique(find(inputs, out)).items()}
-    return arrange(named, out, endings, overwrite, sheet=sheet)
+    named = {name: path for path, name in unique(find(inputs, out, FILMED if films else PICTURES)).items()}
+    moving = frozenset(path for path in named.values() if film.is_film(path)) if films else frozenset()
+    jobs = arrange(named, out, endings, overwrite, sheet=sheet, films=moving)
+    for job in jobs:
+        if job.film:
+            film.check_video(job.source)
+            film.check_video(job.outputs[0])
+    return jobs
 
 
 def arrange(
-    sources: Mapping[str, Any], out: Path, endings: Sequence[str], overwrite: bool, *, sheet: bool = False
+    sources: Mapping[str, Any],
+    out: Path,
+    endings: Sequence[str],
+    overwrite: bool,
+    *,
+    sheet: bool = False,
+    films: Collection[Path] = (),
 ) -> list[Job]:
-    """The same for pictures, or their files, by name."""
-    if not is_single(out):
+    """The same for pictures, or their files, by name; those that are `films`."""
+    moves = {name: isinstance(source, Path) and source in films for name, source in sources.items()}
+    single = is_single(out, bool(films))
+    if not single:
         check_folder(out)
-        jobs = [Job(source, outputs(out, name, endings, suffix_of(source))) for name, source in sources.items()]
+        kinds = {name: film.suffix_for(s) if moves[name] else suffix_of(s) for name, s in sources.items()}
+        jobs = [Job(s, outputs(out, name, endings, kinds[name]), moves[name]) for name, s in sources.items()]
     elif sheet and is_png(out):
         jobs = [Job(source, ()) for source in sources.values()]
     elif (count := len(sources) * len(endings)) > 1:
         raise ConfigError(f"--out {out} is one file, but {count} pictures are to be written; give a folder")
     else:
-        jobs = [Job(source, (out,)) for source in sources.values()]
-    files = [out] if is_single(out) else [file for job in jobs for file in job.outputs]
+        jobs = [Job(source, (out,), moves[name]) for name, source in sources.items()]
+    files = [out] if single else [file for job in jobs for file in job.outputs]
     check_different(files)
     check_free(files, overwrite, inputs=[source for source in sources.values() if isinstance(source, Path)])
     return jobs
@@ -62,24 +89,34 @@ def numbered(draws: int) -> list[str]:
     return [""] if draws == 1 else [f"-{k}" for k in range(1, draws + 1)]
 
 
-def find(inputs: Sequence[Path], out: Path | None = None) -> dict[Path, PurePath]:
+def find(inputs: Sequence[Path], out: Path | None = None, kind: Kind = PICTURES) -> dict[Path, PurePath]:
     """The pictures named, with their names below `out`.
 
     Of a folder all pictures in it, but not those in `out` where that lies in the folder: an earlier run wrote them.
+    Other files of the folder are named on stderr.
     """
     if not inputs:
         raise ConfigError("no pictures named: give files or folders")
     found: dict[Path, PurePath] = {}
     for path in inputs:
         if path.is_dir():
-            inside = {path / name: PurePath(name) for name in scan(path, str(path))}
+            inside = {path / name: PurePath(name) for name in scan(path, str(path), kind)}
             found |= {file: name for file, name in inside.items() if out is None or not written(file, path, out)}
+            leave_out(path, kind)
         else:
             found[path] = PurePath(path.name)
     if not found:
         raise DataError(f"{shorten([*map(str, inputs)])} holds no pictures but those in --out {out}")
     different = {path.resolve(): path for path in reversed(found)}  # a file that is named twice counts once
     return {path: name for path, name in found.items() if different[path.resolve()] == path}
+
+
+def leave_out(folder: Path, kind: Kind) -> None:
+    """Name the files in a folder that are not of a kind."""
+    files = (Path(entry.path) for entry in walk(folder, {os.path.realpath(folder)}))
+    others = sorted(str(file.relative_to(folder)) for file in files if file.suffix.lower() not in kind.suffixes)
+    if others:
+        complain(f"of {folder}, since they are no {kind.what}: {shorten(others, 5)}", label="left out")
 
 
 def written(file: Path, folder: Path, out: Path) -> bool:
@@ -115,9 +152,10 @@ def suffix_of(source: Any) -> str:
     return ".wav" if isinstance(source, Path) and source.suffix.lower() in SOUNDS.suffixes else ".png"
 
 
-def is_single(out: Path) -> bool:
+def is_single(out: Path, film_too: bool = False) -> bool:
     """Whether `out` is to be one file."""
-    return is_png(out) or (out.suffix.lower() == ".wav" and not out.is_dir())
+    suffixes = (".png", ".wav", *(film.SUFFIXES if film_too else ()))
+    return out.suffix.lower() in suffixes and not out.is_dir()
 
 
 def is_png(out: Path) -> bool:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from isthmus.core import steps
@@ -62,10 +61,12 @@ def pieces(corners: Sequence[tuple[int, int]], part: int) -> list[Sequence[tuple
 
 def continued(image: Tensor, below: int, right: int) -> Tensor:
     """The image [channels, height, width], longer by reflections as often as that takes."""
-    while below or right:
-        down, over = min(below, image.shape[1] - 1), min(right, image.shape[2] - 1)
-        mode = "reflect" if image.shape[1] > down and image.shape[2] > over and (down or over) else "replicate"
-        down, over = (down, over) if mode == "reflect" else (below, right)
-        image = F.pad(image[None], (0, over, 0, down), mode=mode)[0]
-        below, right = below - down, right - over
-    return image
+    rows, columns = (there_and_back(old, old + new) for old, new in zip(image.shape[1:], (below, right), strict=True))
+    return image[:, rows][:, :, columns] if below or right else image
+
+
+def there_and_back(length: int, wanted: int) -> Tensor:
+    """Places on a line [wanted]: to its end, back to its beginning, and so on."""
+    last = length - 1
+    place = torch.arange(wanted) % max(1, 2 * last)
+    return torch.minimum(place, 2 * last - place)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from isthmus.apps.card import card
-from isthmus.apps.forms import Image, deepened, gather, joining, like, pixels, to_range
+from isthmus.apps.forms import Image, apart, gather, joining, like, with_alpha
 from isthmus.apps.handle import Classes, Handle
 from isthmus.apps.hub import fetch, is_hub_id
 from isthmus.apps.region import known_part
@@ -32,9 +33,7 @@ from isthmus.core import (
     Translates,
 )
 from isthmus.core import operations as on_codes
-from isthmus.data.cache import Array
 from isthmus.data.options import FOLDERS
-from isthmus.data.read import to_channels
 from isthmus.errors import CapabilityError, ConfigError, DataError, OutputError
 from isthmus.evaluation.likelihood import GREY_LEVEL, importance_weighted
 from isthmus.training.checkpoint import load_model, read_config, save_model, write
@@ -62,41 +61,74 @@ class Trained(Handle):
     """
 
     def translate(
-        self, images: Any, to: str = "b", n: int = 1, *, style: Any = None, tile: bool = False, seed: int | None = None
+        self,
+        images: Any,
+        to: str | None = None,
+        n: int = 1,
+        *,
+        style: Any = None,
+        tile: bool = False,
+        seed: int | None = None,
     ) -> Any:
-        """The images carried to domain `to`, in that domain's size and channels.
+        """The images carried to domain `to`, by default "b" or the only one, in that domain's size and channels.
 
         With n > 1 a list of n such results, each another draw where the model is random. `style` is an image of that
         domain, or several, whose mean style the results have; without it styles are drawn. With `tile` the images keep
-        their own sizes and go through the model tile by tile. Raises ConfigError for an unknown domain.
+        their own sizes and go through the model tile by tile, all tiles in one style. Raises ConfigError for an unknown
+        domain.
         """
         source, _, carry = self.route(to, style)
         check_number("n", n)
-        if not tile:
-            found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
+        if tile:
+            self.check_tiles(to)
+            gathered = gather(images)
+            with self.seeded(seed):
+                draws = [
+                    [self.in_tiles(image, source, self.route(to, style, one=True)[2]) for _ in range(n)]
+                    for image in gathered.images
+                ]
+            found = [gathered.join([*draw]) for draw in zip(*draws, strict=True)]
         else:
-            found = self.in_tiles(images, to, n, style, seed)
+            found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
         return found[0] if n == 1 else found
 
-    @torch.no_grad()
-    def in_tiles(self, images: Any, to: str, n: int, style: Any, seed: int | None) -> list[Any]:
-        """As `translate`, n draws of images of any size; all tiles of a draw have one style."""
-        source, target, _ = self.route(to, style)
-        size = source.height, source.width
-        if size != (target.height, target.width):
-            raise ConfigError(
-                f"tiles are put together again, so that both domains need one size; {to} has {target}, and what is "
-                f"carried there {source}: leave out --tile"
-            )
-        gathered = gather(images)
-        draws: list[list[Any]] = [[] for _ in range(n)]
+    def film(
+        self,
+        frames: Iterable[Image],
+        to: str | None = None,
+        *,
+        style: Any = None,
+        tile: bool = False,
+        seed: int | None = None,
+    ) -> Iterator[Any]:
+        """The frames of a film carried as by `translate`, one after the other, as they are asked for.
+
+        All of them have one style, or whatever else the model draws. Raises ConfigError at once.
+        """
         with self.seeded(seed):
-            for image in gathered.images:
-                whole, alpha = apart(pixels(image), source.channels)
-                for draw in draws:
-                    made = tiled(whole, self.on_device(self.route(to, style, one=True)[2]), size, self.part)
-                    draw.append(like(image, torch.cat([made, alpha]) if len(made) == 3 else made))
-        return [gathered.join(draw) for draw in draws]
+            source, _, carry = self.route(to, style, one=True)
+        if tile:
+            self.check_tiles(to)
+            return (self.in_tiles(frame, source, carry) for frame in frames)
+        return chain.from_iterable(
+            self.through(lambda batch: [carry(batch)], part, source)[0] for part in self.parts(frames)
+        )
+
+    def check_tiles(self, to: str | None) -> None:
+        """Raises ConfigError if what is carried to a domain cannot be put together from tiles."""
+        source, target, _ = self.route(to)
+        if (source.height, source.width) != (target.height, target.width):
+            raise ConfigError(
+                f"tiles are put together again, so that both domains need one size; {target} is carried to, and "
+                f"{source} what is carried there: leave out --tile"
+            )
+
+    @torch.no_grad()
+    def in_tiles(self, image: Image, source: Spec, carry: Callable[[Tensor], Tensor]) -> Any:
+        """One image of any size, tile by tile."""
+        whole, alpha = apart(image, source, None)
+        made = tiled(whole, self.on_device(carry), (source.height, source.width), self.part)
+        return like(image, with_alpha(made, alpha))
 
     def on_device(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The function of a batch that may lie elsewhere."""
@@ -299,24 +331,31 @@ class Trained(Handle):
         beginning = "top" if model.spec.height > 1 else "left"
         return known_part(beginning if known is None else known, part, model.spec.height, model.spec.width)
 
-    def route(self, to: str, style: Any = None, *, one: bool = False) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
+    def route(
+        self, to: str | None, style: Any = None, *, one: bool = False
+    ) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
         """What images are that are carried to domain `to`, what becomes of them, and how.
 
-        With `style` by the mean style of these images; with `one`, every call has the same drawn style. Raises
-        ConfigError for an unknown domain, and for a style of a model that has none.
+        With `style` by the mean style of these images; with `one`, all images have the same style, or whatever else the
+        model draws. Raises ConfigError for an unknown domain, and for a style of a model that has none.
         """
         model = self.model
         if not isinstance(model, Translates):
             raise self.unable(Translates, "translate")
+        if to is None:
+            to = model.targets[0] if len(model.targets) == 1 else "b"
         if to not in model.targets:
             named = [(name, model.ends(name)[1].name) for name in model.targets]
             known = ", ".join(f"{name} ({data})" if data and data != name else name for name, data in named)
             raise ConfigError(f"{self.name} has no domain {to!r} to translate to; its domains are {known}")
         source, target = model.ends(to)
-        if style is None and not (one and isinstance(model, Styles)):
-            return source, target, lambda batch: model.translate(batch, to)
+        plain = partial(model.translate, to=to)
+        if style is None and not one:
+            return source, target, plain
         if not isinstance(model, Styles):
-            raise ConfigError(f"{self.name} has no styles: leave out the style")
+            if style is not None:
+                raise ConfigError(f"{self.name} has no styles: leave out the style")
+            return source, target, self.steady(plain) if self.random(to) else plain
         with torch.no_grad():
             if style is None:
                 chosen = model.draw_style(1, to)
@@ -325,12 +364,18 @@ class Trained(Handle):
                 chosen = styles.reshape(-1, styles.shape[-1]).mean(0, keepdim=True).to(model.device)
         return source, target, lambda batch: model.restyle(batch, to, chosen.expand(len(batch), -1))
 
-
-def apart(array: Array, channels: int) -> tuple[Tensor, Tensor]:
-    """An image [H, W, C] as `channels` in [-1, 1], and, if it has one that they have not, its alpha: [0 or 1, H, W]."""
-    whole = to_range(to_channels(deepened(array), channels))
-    alpha = to_range(array)[3:] if channels < 4 else whole[:0]
-    return whole, alpha
+    @torch.no_grad()
+    def random(self, to: str) -> bool:
+        """Whether two translations of an image differ, and could be told apart in a picture."""
+        if to not in self.varied:
+            source, _, carry = self.route(to)
+            made = []
+            for seed in range(2):
+                with self.seeded(seed):
+                    image = torch.linspace(-1, 1, math.prod(source.shape), device=self.model.device)
+                    made.append(carry(image.view(1, *source.shape)))
+            self.varied[to] = bool((made[0] - made[1]).abs().max() > GREY_LEVEL / 2)
+        return self.varied[to]
 
 
 def check_number(name: str, value: int) -> None:

@@ -42,13 +42,16 @@ class Header(NamedTuple):
     colour: bool
 
 
-def read(path: str | Path) -> Array:
-    """The picture in a file: [H, W, C] uint8 or uint16, C in 1, 3, 4; upright; the first frame if it is animated."""
+def read(path: str | Path, near: int | None = None) -> Array:
+    """The picture in a file: [H, W, C] uint8 or uint16, C in 1, 3, 4; upright; the first frame if it is animated.
+
+    `near` as for `decode`.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    return decode(data, str(path))
+    return decode(data, str(path), near)
 
 
 def decode(data: bytes, name: str, near: int | None = None) -> Array:

@@ -4,25 +4,56 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from itertools import repeat, takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 T = TypeVar("T")
 R = TypeVar("R")
+END: Any = object()  # where there is no next item
 
 
 def each(function: Callable[[T], R], items: Sequence[T], title: str) -> list[R]:
     """`function` of every item, in order; on a terminal with a progress bar once it has taken more than a second."""
-    pool = ThreadPoolExecutor(threads())
-    try:
+    with workers() as pool:
         return list(watched(pool.map(function, items), len(items), title))
+
+
+@contextmanager
+def workers(count: int | None = None) -> Iterator[Executor]:
+    """Threads, by default as many as `threads()`; what they have not begun when the block ends is left undone."""
+    pool = ThreadPoolExecutor(count or threads())
+    try:
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for all that is left
+
+
+def ahead(pool: Executor, function: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+    """`function` of every item, in order, begun in the pool while the caller is busy with earlier results.
+
+    At most `count` results wait for the caller, and items are taken as late as that allows: so much is in memory.
+    """
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def drawn_ahead(pool: Executor, items: Iterable[T], count: int) -> Iterator[T]:
+    """The same items, of which up to `count` are made in the pool, which has one thread, before they are asked for."""
+    iterator = iter(items)
+    return takewhile(lambda item: item is not END, ahead(pool, lambda _: next(iterator, END), repeat(None), count))
 
 
 def threads() -> int:
@@ -31,7 +62,7 @@ def threads() -> int:
     return min(8, cores)
 
 
-def watched(results: Iterable[R], total: int, title: str) -> Iterator[R]:
+def watched(results: Iterable[R], total: int | None, title: str) -> Iterator[R]:
     """The same results; on a terminal a progress bar counts them once they have taken more than a second.
 
     Inside a loop that is watched another one has its bar below.

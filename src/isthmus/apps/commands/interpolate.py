@@ -60,7 +60,7 @@ def interpolate(
         raise ConfigError(f"--fps must be positive, got {fps:g}")
     if loop and suffix == ".png":
         raise ConfigError("--loop is for films, and --out names a .png: rows of pictures go one way")
-    check_video(out)
+    check_video(f"--out {out}", "; or end the name in .gif")
     check_free([out], overwrite, inputs=pictures)
 
     import torch

@@ -12,7 +12,7 @@ def translate(
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT [INPUT ...]")],
     out: Path,
-    to: str = "b",
+    to: str | None = None,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
     style: tuple[Path, ...] = (),
     tile: bool = False,
@@ -21,30 +21,32 @@ def translate(
     overwrite: bool = False,
     checkpoint: str = "last",
 ) -> None:
-    """Carry pictures, of any size and format, to another domain.
+    """Carry pictures and films, of any size and format, to another domain.
 
     Args:
         run: The run folder, or a model on the Hugging Face hub: owner/name.
-        inputs: Picture files, or folders of them.
-        out: The folder to write to: photo.jpg becomes photo.png there. Or one .png file, for one picture.
-        to: The domain to carry to: b is the second data set that the model was trained on, a the first; of a model of
-            many domains in one data set, the name of the class.
-        n: Draws for each picture, where the model is random.
+        inputs: Picture files, films (.mp4, .webm, .gif and the like; videos take the package av), or folders of them.
+        out: The folder to write to: photo.jpg becomes photo.png there, and clip.mp4 a clip.mp4. Or one file, for one
+            picture or film.
+        to: The domain to carry to: b (the default) is the second data set that the model was trained on, a the first;
+            of a model of many domains in one data set, the name of the class. Not needed where there is one alone.
+        n: Draws for each picture or film, where the model is random. A film is carried in one draw from end to end.
         style: A picture of that domain whose style to give, or several for their mean; else styles are drawn.
         tile: Keep the pictures' own sizes, however large, and carry them tile by tile.
         seed: Makes the draws the same each time.
-        grid: Also write a sheet: the pictures, and below each what became of it.
+        grid: Also write a sheet: the pictures, and below each what became of it. Films are not in it.
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
     from isthmus.apps.plan import check_free, check_png, numbered, plan
 
-    jobs = plan(inputs, out, numbered(n), overwrite)
+    jobs = plan(inputs, out, numbered(n), overwrite, films=True)
     if grid is not None:
         check_png("--grid", grid)
         check_free([grid], overwrite, inputs=[job.source for job in jobs])
 
-    from isthmus.apps.bulk import carry, opened, report, sheet
+    from isthmus.apps.bulk import carry, carry_film, leave_out, opened, report, sheet
+    from isthmus.errors import DataError
     from isthmus.training.checkpoint import write
 
     with opened(run, checkpoint) as trained, trained.seeded(seed):
@@ -53,7 +55,14 @@ def translate(
         def draws(pictures: list[Any]) -> list[list[Any]]:
             return [trained.translate(pictures, to, style=style or None, tile=tile) for _ in range(n)]
 
-        done = carry(trained, jobs, None if tile else source, draws, to=target, keep=grid is not None)
+        stills = [job for job in jobs if not job.film]
+        done = carry(trained, stills, None if tile else source, draws, to=target, keep=grid is not None)
+        for job in jobs:
+            try:
+                for file in job.outputs if job.film else ():
+                    carry_film(trained, job.source, file, to, style or None, tile=tile)
+            except DataError as error:
+                leave_out(error, done.failed)
     if grid is not None and done.rows:
         write(grid, sheet(done.rows))
     report(done.failed, len(jobs))
