@@ -7,7 +7,8 @@ from torch import nn
 
 from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError, DataError
-from isthmus.models.gans.cvae_gan import CVAEGAN, Centres
+from isthmus.models.gans.cvae_gan import CVAEGAN
+from isthmus.nn.labels import Centres
 
 SPEC = Spec(1, 9, 8, ("none", "some", "all"))
 NETS = ("encoder", "generator", "discriminator", "classifier")

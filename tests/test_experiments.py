@@ -38,6 +38,16 @@ def test_bars(bar, value, other, met):
     assert "x" in str(bar)
 
 
+def test_a_bar_is_of_the_median_or_of_a_share_of_the_seeds():
+    seeds = [{"x": value} for value in (5, 5, 5, 4, 4)]
+    assert Bar("x", at_least=5).held(seeds)
+    four_of_five = Bar("x", at_least=5, share=0.8)
+    assert not four_of_five.held(seeds)
+    assert four_of_five.held([*seeds[:3], seeds[0], seeds[4]])
+    assert not four_of_five.held(seeds[1:4])  # of three seeds, all
+    assert str(four_of_five) == "x ≥ 5 in 80% of seeds"
+
+
 def test_every_experiment_names_models_options_and_data_that_exist():
     def check(training, ablation):
         entry = find_model(training.model)

@@ -289,8 +289,8 @@ def test_norms_are_where_they_were_asked_for_and_nowhere_else(network, norm):
     model = gan(spec, network=network, norm=norm)
     other = gan(spec, network=network, generator_norm=norm)
     for net, plain in ((model.discriminator, model.generator), (other.generator, other.discriminator)):
-        kinds = [type(m) for m in net.modules() if isinstance(m, nn.BatchNorm2d | nn.GroupNorm)]
-        assert set(kinds) == ({NORMS[norm]} if norm in NORMS else set())
+        kinds = {kind for m in net.modules() for kind in (nn.BatchNorm2d, nn.GroupNorm) if isinstance(m, kind)}
+        assert kinds == ({NORMS[norm]} if norm in NORMS else set())
         groups = {m.num_groups == 1 for m in net.modules() if isinstance(m, nn.GroupNorm)}
         assert groups == ({norm == "layer"} if norm in ("layer", "instance") else set())
         spectral = [m for m in net.modules() if nn.utils.parametrize.is_parametrized(m)]

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from isthmus.losses.shared import cut, joined
+from isthmus.losses.shared import cut, divided, joined
 
 
 def networks():
@@ -64,3 +64,25 @@ def test_over_several_cuts_and_two_in_a_row():
     reached = torch.autograd.grad(loss["loss"], [*judge.parameters(), *maker.parameters()])
     whole = judge(maker(x).detach()).prod(1).sum() + maker(-x).square().sum()
     torch.testing.assert_close(reached, torch.autograd.grad(whole, [*judge.parameters(), *maker.parameters()]))
+
+
+def test_who_lowers_the_same_losses_needs_one_backward_pass():
+    maker, judge, x = networks()
+    seen = []
+    out = judge(maker(x))
+    out.register_hook(seen.append)
+    losses = {"first": out.square().sum(), "second": out.exp().mean()}
+    theirs = torch.autograd.grad(sum(losses.values()), [*maker.parameters(), *judge.parameters()], retain_graph=True)
+    seen.clear()
+    parts = divided(losses, maker, judge)
+    assert [{name: loss.item() for name, loss in part.items()} for part in parts] == [
+        {name: loss.item() for name, loss in losses.items()}
+    ] * 2
+    ours = []
+    for net, part in zip((maker, judge), parts, strict=True):
+        ours += torch.autograd.grad(sum(part.values()), [*net.parameters()])
+        with torch.no_grad():
+            for p in net.parameters():
+                p.add_(1.0)  # a step, before the next one's turn
+    torch.testing.assert_close(ours, [*theirs])
+    assert len(seen) == 1

@@ -96,6 +96,22 @@ class Painter(Carrier, Styles):
     translate = Styles.translate
 
 
+class Quarter(Carrier):
+    """Carries to the classes of two data sets by turning grey round, with names for both."""
+
+    targets = ("a:left", "a:right", "b:left", "b:right")
+
+    def __init__(self):
+        super().__init__(specs=(A.spec, A.spec))
+
+    def ends(self, to):
+        return A.spec, A.spec
+
+    def translate(self, image, to):
+        bright = torch.arange(SIDE) < SIDE // 2
+        return torch.where(bright if to.endswith("left") else ~bright, 0.6, -0.8).expand_as(image)
+
+
 def measured(model, data=PAIR, **options):
     domains = len(model.specs)
     return figures(model, data, PLACES["train"][:domains], PLACES["test"][:domains], **options)
@@ -127,4 +143,23 @@ def test_classes_as_domains_are_judged():
     assert measured(Turner(honest=False), ONE, groups=("domains",))["domains"]["accuracy"] == pytest.approx(
         0.5, abs=0.1
     )
-    assert "cycles" not in measured(Turner(), ONE)
+
+
+def test_classes_as_domains_are_carried_there_and_back():
+    """Whatever comes back is the plain bright half of its own class."""
+    image, label = PLACES["test"][0].batch(torch.arange(60)).image, PLACES["test"][0].labels
+    plain = torch.stack([Turner().translate(x[None], Turner.targets[k])[0] for x, k in zip(image, label, strict=True)])
+    found = measured(Turner(), ONE, groups=("cycles",))["cycles"]
+    assert found["a"] == pytest.approx((plain - image).abs().mean().item(), abs=1e-4)
+    assert "b" not in found
+    worse = measured(Turner(honest=False), ONE, groups=("cycles",))["cycles"]["a"]
+    assert worse > 1.5 * found["a"]
+
+
+def test_classes_of_two_data_sets_are_judged_one_by_one():
+    test = PLACES["test"][0]
+    found = figures(Quarter(), PAIR, (A, A), (test, test))
+    assert found.keys() == {"domains", "cycles"}
+    assert found["domains"].keys() >= {"accuracy_a", "judge_a", "accuracy_b", "judge_b"}
+    assert found["domains"]["accuracy_b"] > 0.9
+    assert found["cycles"]["b"] == pytest.approx(found["cycles"]["a"])

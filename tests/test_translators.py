@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from isthmus.nn.norm import normalised
 from isthmus.nn.patch import PatchDiscriminator, Scales
 from isthmus.nn.pool import Pool
 from isthmus.nn.style import AdaIN, StyledBlock
 from isthmus.nn.translators import Decoder, Encoder, Translator
-from isthmus.nn.unet import UNet
+from isthmus.nn.unet import Lasting, UNet
 
 SIZES = pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 6), (17, 30), (32, 32)])
 UPSAMPLING = pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
@@ -40,9 +41,12 @@ def test_the_paper_s_residual_generator():
     assert [c.out_channels for c in convs] == [64, 128, 256, *[256] * 18, 128, 64, 3]
     assert [c.kernel_size[0] for c in convs] == [7, 3, 3, *[3] * 18, 4, 4, 7]
     assert [c.stride[0] for c in convs] == [1, 2, 2, *[1] * 18, 2, 2, 1]
-    norms = [m for m in net.modules() if isinstance(m, nn.GroupNorm)]
-    assert len(norms) == 23
+    norms, called = [m for m in net.modules() if isinstance(m, nn.GroupNorm)], []
     assert not any(m.affine for m in norms), "instance normalisation has no gains here"
+    for norm in norms:
+        norm.register_forward_hook(lambda *_: called.append(1))
+    net(torch.rand(1, 3, 8, 8))
+    assert len(called) == 23
 
 
 def test_encoder_and_decoder_meet_at_the_smallest_maps():
@@ -57,10 +61,17 @@ def test_the_u_net_lays_what_it_saw_beside_what_comes_back():
     net = UNet(3, 3, 64, depth=8, upsampling="transposed")
     down = [m for fall in net.falls for m in fall if isinstance(m, nn.Conv2d)]
     assert [c.out_channels for c in down] == [64, 128, 256, *[512] * 5]
-    assert [rise.conv.in_channels for rise in net.rises] == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
-    assert [rise.conv.out_channels for rise in net.rises] == [512, 512, 512, 512, 256, 128, 64, 3]
+    assert [rise.doubled.conv.in_channels for rise in net.rises] == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
+    assert [rise.doubled.conv.out_channels for rise in net.rises] == [512, 512, 512, 512, 256, 128, 64, 3]
     plain = UNet(3, 3, 4, depth=3, skips=False)
-    assert [rise.conv.in_channels for rise in plain.rises] == [16, 8, 4]
+    assert [rise.doubled.conv.in_channels for rise in plain.rises] == [16, 8, 4]
+
+
+def test_dropout_of_the_u_net_is_in_the_three_innermost_layers():
+    """CD512-CD512-CD512-C512-C256-C128-C64 (Isola et al., 2017, section 6.1.1), and the image."""
+    *inner, image = UNet(3, 3, 4, depth=8, dropout=0.4).rises
+    assert [m.share for rise in inner for m in rise.modules() if isinstance(m, Lasting)] == [0.4] * 3 + [0.0] * 4
+    assert not any(isinstance(m, Lasting) for m in image.modules())
 
 
 def test_dropout_of_the_u_net_stays_in_evaluation():
@@ -89,6 +100,12 @@ def patch(net: nn.Module, side: int) -> int:
 @pytest.mark.parametrize(("halved", "side"), [(0, 1), (1, 16), (2, 34), (3, 70)])
 def test_patches_are_as_large_as_the_paper_s(halved, side):
     assert patch(PatchDiscriminator(1, 2, halved, norm="none"), 140) == side
+
+
+def test_single_pixels_are_judged_by_three_layers():
+    """C64-C128 and a head, all 1x1 (Isola et al., 2017, section 6.1.2)."""
+    convs = [m for m in PatchDiscriminator(3, 64, halved=0).modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.out_channels, c.kernel_size) for c in convs] == [(64, (1, 1)), (128, (1, 1)), (1, (1, 1))]
 
 
 @SIZES
@@ -133,3 +150,10 @@ def test_style_decides_over_mean_and_deviation_alone():
     torch.testing.assert_close(y.std((2, 3), correction=0), (1 + gain).abs(), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(layer(2 * x + 1, style), y, atol=1e-3, rtol=1e-3)
     assert StyledBlock(3, 2)(x, style).shape == x.shape
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_map_of_one_pixel_is_not_normalised_to_nothing(affine):
+    norm, x = normalised("instance", 3, affine=affine), torch.randn(1, 3, 1, 1)
+    torch.testing.assert_close(norm(x), x)
+    torch.testing.assert_close(norm(x.expand(1, 3, 2, 2)), torch.zeros(1, 3, 2, 2), atol=1e-3, rtol=0)

@@ -69,6 +69,7 @@ class Model(nn.Module, ABC):
     progress: float = field(default=0.0, init=False)  # fraction of training done; the trainer keeps it
     rounds: int = field(default=0, init=False)  # played so far; the trainer keeps it, too
     eager: ClassVar[tuple[str, ...]] = ()  # children that must not be compiled, e.g. under a gradient penalty
+    paired: ClassVar[bool] = False  # whether it learns from examples of two data sets that belong together
     separable: ClassVar[bool] = True  # whether losses are means over examples, so that microbatches make up a batch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -82,8 +83,9 @@ class Model(nn.Module, ABC):
 
     def build(self, *specs: Spec) -> Self:
         """Make the networks for data of these `specs`, one for each domain; returns the model itself."""
-        if len(specs) != self.domains():
-            wanted = counted(self.domains(), "data set")
+        least, most = self.domains(), len(inspect.signature(self.networks).parameters)
+        if not least <= len(specs) <= most:
+            wanted = counted(least, "data set") if least == most else f"{least} or {most} data sets"
             raise ConfigError(f"{type(self).__name__} is trained on {wanted}, got {len(specs)}; mend --data")
         self.specs = specs
         self.networks(*specs)
@@ -91,7 +93,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def networks(self, *specs: Any, **_: Any) -> None:
-        """Create the modules; takes one `Spec` for each domain the model is trained on."""
+        """Create the modules; takes one `Spec` for each data set, by default None where it may be missing."""
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
@@ -103,8 +105,9 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def domains(cls) -> int:
-        """How many domains the model is trained on."""
-        return len(inspect.signature(cls.networks).parameters) - 1
+        """How many data sets the model is trained on, at least."""
+        parameters = [*inspect.signature(cls.networks).parameters.values()][1:]
+        return sum(parameter.default is parameter.empty for parameter in parameters)
 
     def prepare(self, *domains: Domain) -> tuple[Domain, ...]:
         """What can be computed once, before the first round (e.g. the codes of frozen encoders): by default nothing."""

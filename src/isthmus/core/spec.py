@@ -43,6 +43,18 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def one_size(*specs: Spec) -> tuple[int, int]:
+    """The height and width that images of all domains have. Raises DataError if they differ."""
+    first, *others = ((spec.height, spec.width) for spec in specs)
+    for spec, size in zip(specs[1:], others, strict=True):
+        if size != first:
+            raise DataError(
+                f"this model keeps the size of images, and {specs[0].name} is {specs[0]}, but {spec.name} {spec}; "
+                f'bring both to one, e.g. by --size "{first[1]}x{first[0]}"'
+            )
+    return first
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Examples of one domain, on the device where they are used."""

@@ -13,8 +13,9 @@ from isthmus.data.images import Images
 from isthmus.data.open import class_rule
 from isthmus.data.options import DataOptions
 from isthmus.errors import CapabilityError, ConfigError
-from isthmus.evaluation.measures import Subject, measures
+from isthmus.evaluation.measures import measures
 from isthmus.evaluation.reference import Reference
+from isthmus.evaluation.subject import Subject
 from isthmus.training.draws import drawing
 from isthmus.training.validation import evaluating
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from isthmus.errors import ConfigError
@@ -38,13 +39,23 @@ class Training:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a figure must reach: a fixed value, or a distance to another figure, whichever is easier."""
+    """What a figure must reach: a fixed value, or a distance to another figure, whichever is easier.
+
+    It is the median over seeds that must, or each of a `share` of the seeds.
+    """
 
     figure: str  # "a_to_b/accuracy"
     at_least: float | None = None
     at_most: float | None = None
     below: str | None = None  # "a_to_b/ceiling": the figure may instead lie within `points` of this one
     points: float = 0.0
+    share: float | None = None
+
+    def held(self, seeds: Sequence[Figures]) -> bool:
+        """Whether the figures of several seeds meet it."""
+        if self.share is not None:
+            return sum(map(self.met, seeds)) >= self.share * len(seeds)
+        return self.met(medians(seeds))
 
     def met(self, figures: Figures) -> bool:
         value = figures[self.figure]
@@ -56,7 +67,14 @@ class Bar:
 
     def __str__(self) -> str:
         bound = f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
-        return f"{self.figure} {bound}" + (f" or within {self.points:g} of {self.below}" if self.below else "")
+        seeds = f" in {self.share:.0%} of seeds" if self.share is not None else ""
+        return f"{self.figure} {bound}{seeds}" + (f" or within {self.points:g} of {self.below}" if self.below else "")
+
+
+def medians(seeds: Sequence[Figures]) -> dict[str, float]:
+    """The median of each figure that all seeds have."""
+    names = [name for name in seeds[0] if all(name in figures for figures in seeds)]
+    return {name: median(figures[name] for figures in seeds) for name in names}
 
 
 @dataclass(frozen=True)

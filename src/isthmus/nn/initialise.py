@@ -16,7 +16,7 @@ def small(*nets: nn.Module, deviation: float = 0.02) -> None:
         for layer in linear(net):
             nn.init.normal_(layer.weight, 0, deviation)
         for norm in net.modules():
-            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm) and norm.affine:
                 nn.init.normal_(norm.weight, 1, deviation)
 
 
@@ -25,6 +25,13 @@ def glorot(*nets: nn.Module) -> None:
     for net in nets:
         for layer in linear(net):
             nn.init.xavier_uniform_(layer.weight, math.sqrt(2))
+
+
+def he(*nets: nn.Module) -> None:
+    """Normal weights that keep the scale of activations under ReLU (He et al., 2015, arXiv:1502.01852, eq. 10)."""
+    for net in nets:
+        for layer in linear(net):
+            nn.init.kaiming_normal_(layer.weight)
 
 
 def linear(net: nn.Module) -> Iterator[Linear]:

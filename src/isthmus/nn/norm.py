@@ -15,6 +15,15 @@ Net = TypeVar("Net", bound=nn.Module)
 FIRST = 15  # power iterations before the first forward pass
 
 
+class Instance(nn.GroupNorm):
+    """Each channel of each example by itself; maps of a single pixel, of which nothing would be left, stay the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:].numel() > 1:
+            return super().forward(x)
+        return x * self.weight[:, None, None] + self.bias[:, None, None] if self.affine else x
+
+
 def normalised(norm: Norm, channels: int, *, maps: bool = True, affine: bool = True) -> nn.Module:
     """What normalises maps [batch, channels, height, width], or vectors [batch, channels]; these have no instance norm.
 
@@ -27,7 +36,7 @@ def normalised(norm: Norm, channels: int, *, maps: bool = True, affine: bool = T
         case "layer":
             return nn.GroupNorm(1, channels, affine=affine)
         case "instance" if maps:
-            return nn.GroupNorm(channels, channels, affine=affine)
+            return Instance(channels, channels, affine=affine)
         case _:
             return nn.Identity()
 

@@ -23,7 +23,8 @@ class PatchDiscriminator(nn.Module):
     """Images [batch, channels, height, width], and others beside them, to a map of outputs [batch, outputs, h, w].
 
     Each output judges a patch: `halved` = 3 sees 70x70 pixels, 1 sees 16x16, and 0 single pixels. The convolutions are
-    4x4, halve the sides and double the maps up to eightfold; the last two keep the size.
+    4x4, halve the sides and double the maps up to eightfold; the last two keep the size. For single pixels all
+    are 1x1.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.halved = halved
-        widths = [channels, *(features * min(8, 1 << i) for i in range(halved + 1))]
+        widths = [channels, *(features * min(8, 1 << i) for i in range(max(1, halved) + 1))]
         layers = []
         for i, (before, after) in enumerate(pairwise(widths)):
             own: Norm = norm if i else "none"

@@ -11,7 +11,7 @@ class Pool(nn.Module):
 
     It fills with the first `size` images, which are shown as they are. From then on each image is shown with
     probability 1/2, and else takes the place of one in the pool, which is shown. The choice is made on the device. A
-    pool of size 0 shows what it is given.
+    pool of size 0, and in evaluation any, shows what it is given.
     """
 
     images: Tensor
@@ -26,7 +26,7 @@ class Pool(nn.Module):
     @torch.no_grad()
     def forward(self, made: Tensor) -> Tensor:
         """Generated images [batch, channels, height, width] to as many, without gradients."""
-        if not self.size:
+        if not (self.size and self.training):
             return made.detach()
         shown = []
         coins = torch.rand(len(made), device=made.device) < 0.5

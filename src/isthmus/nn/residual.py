@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from isthmus.nn.conv import halvings
 from isthmus.nn.initialise import glorot
-from isthmus.nn.norm import Norm, constrained, normalised
+from isthmus.nn.norm import Norm, centred, constrained, normalised
 from isthmus.nn.strided import SMALLEST, Discriminator
 
 
@@ -54,6 +54,29 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(self.body(x)) + self.shortcut(self.pool(x))
+
+
+class PreActivated(nn.Module):
+    """Norm, leaky ReLU, convolution, mean pooling, and the first three again, beside the maps themselves.
+
+    A 1x1 convolution brings these to `after` maps where that is another number. Without halving the size remains;
+    `scale` is a factor on the sum.
+    """
+
+    def __init__(
+        self, before: int, after: int, norm: Norm = "none", *, halve: bool = False, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.scale, bias = scale, not centred(norm)  # constants are never seen where all that follows is centred
+        self.first, self.second = (
+            nn.Sequential(normalised(norm, before), nn.LeakyReLU(0.2), nn.Conv2d(before, n, 3, padding=1, bias=bias))
+            for n in (before, after)
+        )
+        self.shortcut = nn.Conv2d(before, after, 1, bias=False) if before != after else nn.Identity()
+        self.pool = nn.AvgPool2d(2, ceil_mode=True) if halve else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * (self.second(self.pool(self.first(x))) + self.shortcut(self.pool(x)))
 
 
 class Pool(nn.Module):

@@ -16,6 +16,13 @@ from isthmus.nn.norm import Norm, centred, normalised
 Upsampling = Literal["nearest", "transposed"]
 Size = tuple[int, int]
 
+HALVED = 2  # how often a translator halves the sides
+
+
+def size(image: Tensor) -> Size:
+    """Height and width."""
+    return image.shape[2], image.shape[3]
+
 
 def sizes(size: Size, halved: int) -> list[Size]:
     """The size, and that after each halving: (height, width), rounded up."""
@@ -44,17 +51,14 @@ def reflected(x: Tensor, border: int) -> Tensor:
 class Block(nn.Module):
     """Two 3x3 convolutions over borders by reflection, each normalised, ReLU between them, beside the map itself."""
 
-    def __init__(self, features: int, norm: Norm = "instance", dropout: float = 0.0) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        bias = not centred(norm)
-        self.first = nn.Conv2d(features, features, 3, bias=bias)
-        self.second = nn.Conv2d(features, features, 3, bias=bias)
-        self.norms = nn.ModuleList(normalised(norm, features, affine=norm != "instance") for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.first, self.second = (nn.Conv2d(features, features, 3, bias=False) for _ in range(2))
+        self.norm = normalised("instance", features, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dropout(F.relu(self.norms[0](self.first(reflected(x, 1)))))
-        return x + self.norms[1](self.second(reflected(y, 1)))
+        y = F.relu(self.norm(self.first(reflected(x, 1))))
+        return x + self.norm(self.second(reflected(y, 1)))
 
 
 class Down(nn.Sequential):
@@ -74,39 +78,44 @@ class HalfPad(nn.Module):
         return F.pad(x, [1, 1 + w % 2, 1, 1 + h % 2])
 
 
-class Up(nn.Module):
-    """Maps of a given size, twice the sides or one less: [batch, before, ...] -> [batch, after, height, width].
+class Doubled(nn.Module):
+    """A convolution to a given size, twice the sides or one less: [batch, before, ...] -> [batch, after, *size].
 
-    "nearest" repeats pixels before a convolution, which leaves no checkerboard (Odena et al., 2016); "transposed" is
-    the convolution that older papers have.
+    "nearest" repeats pixels before it, which leaves no checkerboard (Odena et al., 2016); "transposed" is the one that
+    older papers have.
     """
 
-    def __init__(self, before: int, after: int, norm: Norm = "instance", upsampling: Upsampling = "nearest") -> None:
+    def __init__(self, before: int, after: int, upsampling: Upsampling = "nearest", *, bias: bool = True) -> None:
         super().__init__()
-        bias = not centred(norm)
         self.transposed = upsampling == "transposed"
         if self.transposed:
             self.conv: nn.Module = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
         else:
             self.conv = nn.Conv2d(before, after, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor, size: Size) -> Tensor:
+        return self.conv(x)[:, :, : size[0], : size[1]] if self.transposed else self.conv(F.interpolate(x, size))
+
+
+class Up(nn.Module):
+    """Twice the sides, or one less, normalised, ReLU: [batch, before, ...] -> [batch, after, *size]."""
+
+    def __init__(self, before: int, after: int, norm: Norm = "instance", upsampling: Upsampling = "nearest") -> None:
+        super().__init__()
+        self.doubled = Doubled(before, after, upsampling, bias=not centred(norm))
         self.norm = normalised(norm, after, affine=norm != "instance")
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
-        y = self.conv(x)[:, :, : size[0], : size[1]] if self.transposed else self.conv(F.interpolate(x, size))
-        return F.relu(self.norm(y))
+        return F.relu(self.norm(self.doubled(x, size)))
 
 
 class Encoder(nn.Sequential):
     """Images to maps, [batch, channels, height, width] -> [batch, features * 2^halved, height / 2^halved, ...]."""
 
-    def __init__(
-        self, channels: int, features: int, halved: int, blocks: int, norm: Norm = "instance", dropout: float = 0.0
-    ) -> None:
-        first = Edge(channels, features, bias=not centred(norm))
-        layers: list[nn.Module] = [first, normalised(norm, features, affine=norm != "instance"), nn.ReLU()]
-        layers += [Down(features << i, features << (i + 1), norm) for i in range(halved)]
-        width = features << halved
-        super().__init__(*layers, *(Block(width, norm, dropout) for _ in range(blocks)))
+    def __init__(self, channels: int, features: int, halved: int, blocks: int) -> None:
+        layers = [Edge(channels, features, bias=False), normalised("instance", features, affine=False), nn.ReLU()]
+        layers += [Down(features << i, features << (i + 1)) for i in range(halved)]
+        super().__init__(*layers, *(Block(features << halved) for _ in range(blocks)))
 
 
 class Decoder(nn.Module):
@@ -120,10 +129,9 @@ class Decoder(nn.Module):
         blocks: int,
         norm: Norm = "instance",
         upsampling: Upsampling = "nearest",
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(Block(features << halved, norm, dropout) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(features << halved) for _ in range(blocks)))
         ways = reversed(range(halved))
         self.ups = nn.ModuleList(Up(features << (i + 1), features << i, norm, upsampling) for i in ways)
         self.image = nn.Sequential(Edge(features, channels), nn.Tanh())
@@ -140,20 +148,11 @@ class Translator(nn.Module):
     """An encoder and a decoder: [batch, inputs, height, width] -> [batch, outputs, height, width] in [-1, 1]."""
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        features: int = 64,
-        blocks: int = 9,
-        *,
-        halved: int = 2,
-        norm: Norm = "instance",
-        upsampling: Upsampling = "nearest",
-        dropout: float = 0.0,
+        self, inputs: int, outputs: int, features: int = 64, blocks: int = 9, upsampling: Upsampling = "nearest"
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(inputs, features, halved, blocks, norm, dropout)
-        self.decoder = Decoder(outputs, features, halved, 0, norm, upsampling)
+        self.encoder = Encoder(inputs, features, HALVED, blocks)
+        self.decoder = Decoder(outputs, features, HALVED, 0, upsampling=upsampling)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x), (x.shape[2], x.shape[3]))
+        return self.decoder(self.encoder(x), size(x))

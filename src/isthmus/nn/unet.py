@@ -6,8 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from isthmus.nn.conv import halvings
 from isthmus.nn.norm import Norm, centred, normalised
-from isthmus.nn.translators import HalfPad, Size, Upsampling
+from isthmus.nn.strided import beside
+from isthmus.nn.translators import Doubled, HalfPad, Size, Upsampling
+
+DROPPED = 3  # layers with dropout
+
+
+def depth_within(depth: int, height: int, width: int) -> int:
+    """How often a U-Net halves these sides: `depth` times, but no further than to one pixel."""
+    return min(depth, len(halvings(height, width, smallest=1, least=1)) - 1)
 
 
 class Lasting(nn.Module):
@@ -28,18 +37,11 @@ class Rise(nn.Module):
         self, before: int, after: int, norm: Norm, upsampling: Upsampling, dropout: float, *, outermost: bool
     ) -> None:
         super().__init__()
-        bias = outermost or not centred(norm)
-        self.transposed = upsampling == "transposed"
-        if self.transposed:
-            self.conv: nn.Module = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
-        else:
-            self.conv = nn.Conv2d(before, after, 3, padding=1, bias=bias)
+        self.doubled = Doubled(before, after, upsampling, bias=outermost or not centred(norm))
         self.end = nn.Tanh() if outermost else nn.Sequential(normalised(norm, after), Lasting(dropout))
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
-        x = F.relu(x)
-        y = self.conv(x)[:, :, : size[0], : size[1]] if self.transposed else self.conv(F.interpolate(x, size))
-        return self.end(y)
+        return self.end(self.doubled(F.relu(x), size))
 
 
 class UNet(nn.Module):
@@ -47,9 +49,9 @@ class UNet(nn.Module):
 
     4x4 convolutions halve the sides `depth` times, and what leaves each of them is laid beside what comes back at its
     size. Maps are `features` at half the size, doubled at each size below up to eightfold. The innermost maps are not
-    normalised, since at 1x1 that would leave nothing of them. Dropout in the `dropped` innermost layers on the way back
-    stays in evaluation. `given` vectors [batch, given] lie beside the image as constant maps. Without `skips`, as an
-    ablation, nothing is laid beside what comes back.
+    normalised, since at 1x1 that would leave nothing of them. Dropout in the three innermost layers on the way back
+    stays in evaluation. `given` vectors [batch, given] lie beside the image as constant maps, `everywhere` beside all
+    that is halved. Without `skips`, as an ablation, nothing is laid beside what comes back.
     """
 
     def __init__(
@@ -62,36 +64,38 @@ class UNet(nn.Module):
         norm: Norm = "instance",
         upsampling: Upsampling = "nearest",
         dropout: float = 0.5,
-        dropped: int = 3,
         given: int = 0,
+        everywhere: bool = False,
         skips: bool = True,
     ) -> None:
         super().__init__()
-        widths = [inputs + given, *(features * min(8, 1 << i) for i in range(depth))]
-        self.skips = skips
+        widths = [inputs, *(features * min(8, 1 << i) for i in range(depth))]
+        self.everywhere, self.skips = everywhere, skips
         self.falls, self.rises = nn.ModuleList(), nn.ModuleList()
         for i in range(depth):
             plain = i in (0, depth - 1)
-            conv = nn.Conv2d(widths[i], widths[i + 1], 4, stride=2, bias=plain or not centred(norm))
+            before = widths[i] + (given if everywhere or not i else 0)
+            conv = nn.Conv2d(before, widths[i + 1], 4, stride=2, bias=plain or not centred(norm))
             active = nn.LeakyReLU(0.2) if i else nn.Identity()
             self.falls.append(
                 nn.Sequential(active, HalfPad(), conv, normalised("none" if plain else norm, widths[i + 1]))
             )
         for i in reversed(range(depth)):
             before = widths[i + 1] * (2 if skips and i + 1 < depth else 1)
-            share = dropout if 0 < depth - 1 - i <= dropped else 0.0
+            share = dropout if i >= depth - DROPPED else 0.0
             after = widths[i] if i else outputs
             self.rises.append(Rise(before, after, norm, upsampling, share, outermost=not i))
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        for vector in given:
-            x = torch.cat([x, vector[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
         maps = [x]
-        for fall in self.falls:
-            maps.append(fall(maps[-1]))
+        for i, fall in enumerate(self.falls):
+            seen = maps[-1]
+            for vector in given if self.everywhere or not i else ():
+                seen = beside(seen, vector)
+            maps.append(fall(seen))
         y = maps[-1]
-        for rise, beside in zip(self.rises, reversed(maps[:-1]), strict=True):
-            y = rise(y, (beside.shape[2], beside.shape[3]))
-            if self.skips and beside is not x:
-                y = torch.cat([y, beside], dim=1)
+        for rise, skipped in zip(self.rises, reversed(maps[:-1]), strict=True):
+            y = rise(y, (skipped.shape[2], skipped.shape[3]))
+            if self.skips and skipped is not x:
+                y = torch.cat([y, skipped], dim=1)
         return y

@@ -28,8 +28,8 @@ def preview(model: Model, batches: Sequence[Batch], draws: int = 2) -> list[Tens
 
 
 def translations(model: Translates, batches: Sequence[Batch], draws: int) -> list[Tensor]:
-    """Sources, and below them what becomes of them in each domain, as often as `draws` where there are two."""
-    if len(batches) == 1:
+    """Sources, and below them what becomes of them: in each class, or in the other domain, as often as `draws`."""
+    if not {"a", "b"} & {*model.targets}:
         image = batches[0].image
         return [image, *(model.translate(image, to) for to in model.targets[:MANY])]
     rows = []

@@ -130,6 +130,11 @@ class Run:
 
     def stream(self, domains: Sequence[Images], rank: int = 0, world: int = 1) -> Stream:
         pairs = pairing(self.data, tuple(domains))
+        if self.model.paired and pairs is None:
+            raise DataError(
+                f"{type(self.model).__name__} learns from pairs: give pairs:FOLDER, or two data sets with --pair index "
+                "or --pair class"
+            )
         size, seed, device = self.options.batch_size, self.options.seed, self.fabric.device
         return Stream(domains, size, seed=seed, rank=rank, world=world, pairing=pairs, device=device)
 

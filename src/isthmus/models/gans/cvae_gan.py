@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from isthmus.core import Batch, Classifies, Model, Player, Samples, Spec, Swaps, Turn
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import fake, real
 from isthmus.losses.likelihood import gaussian_kl, reparameterise
 from isthmus.losses.shared import cut, joined
-from isthmus.nn.labels import classes_of, drawn, one_hot
+from isthmus.nn.labels import Centres, classes_of, drawn, one_hot
 from isthmus.nn.strided import strided_discriminator, strided_generator
 
 __all__ = ["CVAEGAN"]
@@ -34,26 +34,6 @@ __all__ = ["CVAEGAN"]
 def half_square(x: Tensor) -> Tensor:
     """|x|^2 / 2 of each vector or image, [batch, ...] -> [batch]."""
     return 0.5 * x.float().square().flatten(1).sum(1)
-
-
-class Centres(nn.Module):
-    """Moving averages of the features of each class, [classes, width]; a class that a batch lacks stays as it was."""
-
-    centres: Tensor
-
-    def __init__(self, classes: int, width: int, memory: float) -> None:
-        super().__init__()
-        self.memory = memory
-        self.register_buffer("centres", torch.zeros(classes, width))
-
-    def forward(self, features: Tensor, label: Tensor) -> Tensor:
-        """The averages with this batch [batch, width] in them, through which gradients pass to its features."""
-        members = one_hot(label, len(self.centres)).T
-        counts = members.sum(1, keepdim=True)
-        means = members @ features.float() / counts.clamp(min=1)
-        centres = torch.where(counts > 0, torch.lerp(means, self.centres, self.memory), self.centres)
-        self.centres.copy_(centres.detach())
-        return centres
 
 
 class CVAEGAN(Model, Samples, Swaps, Classifies):

@@ -1,0 +1,145 @@
+"""Measures of models that carry images from one domain to another: there, there and back, in many styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from string import ascii_lowercase
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isthmus.core import Batch, Styles, Translates
+from isthmus.data.images import Images, to_bytes, to_unit
+from isthmus.data.open import aligned
+from isthmus.evaluation.features import JudgeFeatures, extract
+from isthmus.evaluation.intervals import Estimate, mean
+from isthmus.evaluation.judge import Judge, judge
+from isthmus.evaluation.parts import each, part_size
+from isthmus.evaluation.perceptual import feature_diversity
+from isthmus.evaluation.provenance import Group, Provenance
+from isthmus.evaluation.reference import Reference
+from isthmus.evaluation.subject import Figures, Subject, likeness, likenesses, share, shown
+from isthmus.evaluation.transfer import transfer
+
+STYLED = 100  # images of which several draws are compared
+
+
+def translations(subject: Subject, source: int, target: int, to: str) -> Group | None:
+    """One direction: do translations show the class that they should, or else look like the target's images?
+
+    Of pairs, translations are also held to their true partners.
+    """
+    model, a, b = subject.model, subject.domains[source], subject.domains[target]
+    if not isinstance(model, Translates) or to not in model.targets:
+        return None
+    if subject.matches is not None:
+        return transferred(subject, a, b, to, subject.matches if source < target else subject.matches.T)
+    alike: list[Tensor] = []
+
+    def carried() -> Iterator[Tensor]:
+        for index in torch.arange(len(a.test)).split(part_size(model.spec.shape)):
+            images = shown(model.translate(a.test.batch(index).image.to(model.device), to))
+            if aligned(subject.data):
+                alike.append(likeness(images, b.test.batch(index).image))
+            yield images
+
+    found = b.distances(carried())
+    return Group({**found.figures, **likenesses(alike)}, found.provenance) if found else None
+
+
+def cycles(subject: Subject) -> Group | None:
+    """How far test images are from what comes of them there and back, as a mean absolute difference in [-1, 1].
+
+    Where classes are domains, there is the next class. What is there has 8 bits on the way back, so that less cannot
+    hide anything (Chu et al., 2017, arXiv:1712.02950).
+    """
+    model, classes = subject.model, class_targets(subject)
+    if not isinstance(model, Translates):
+        return None
+    found: Figures = {}
+    for i, (letter, domain) in enumerate(zip("ab", subject.domains, strict=False)):
+        missed: list[Tensor] = []
+        for images, here, there in rounds(classes[i], domain) if classes else [(domain.test, letter, "ba"[i])]:
+            if not {here, there} <= {*model.targets}:
+                continue
+
+            def lost(batch: Batch, here: str = here, there: str = there) -> Tensor:
+                carried = to_unit(to_bytes(model.translate(batch.image, there)))
+                return (model.translate(carried, here) - batch.image).abs().flatten(1).mean(1)
+
+            missed.append(each(lost, images, model.device))
+        if missed:
+            found[letter] = mean(torch.cat(missed).double().numpy())
+    return Group(found, Provenance.of(None, len(subject.test), seed=subject.seed)) if found else None
+
+
+def class_targets(subject: Subject) -> list[tuple[str, ...]]:
+    """Of a model whose domains are the classes of its data sets: how it names those of each data set."""
+    names, targets = [domain.test.spec.classes for domain in subject.domains], getattr(subject.model, "targets", ())
+    if len(targets) != sum(map(len, names)) or not all(map(str.endswith, targets, chain(*names))):
+        return []
+    remaining = iter(targets)
+    return [tuple(islice(remaining, len(classes))) for classes in names]
+
+
+def rounds(names: Sequence[str], domain: Reference) -> Iterator[tuple[Images, str, str]]:
+    """The test images of each class, its name, and that of the next."""
+    assert domain.test.labels is not None
+    for label, here in enumerate(names):
+        index = (domain.test.labels == label).nonzero().flatten()
+        if len(index) and len(names) > 1:
+            yield domain.test.take(index), here, names[(label + 1) % len(names)]
+
+
+def styles(subject: Subject) -> Group | None:
+    """How different the draws are that become of one test image, as a share of how different real images are.
+
+    It is the mean cosine distance of their features, of `subject.draws` for each of a few images.
+    """
+    model = subject.model
+    if not isinstance(model, Styles):
+        return None
+    found: Figures = {}
+    for to in model.targets:
+        source, target = (subject.domains[model.specs.index(spec)] for spec in model.ends(to))
+        if target.train.spec.rate:
+            return None
+        images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
+        carried = (shown(model.translate(image.expand(subject.draws, -1, -1, -1), to)) for image in images)
+        each_image = extract(target.extractor, carried).reshape(len(images), subject.draws, -1)
+        spread = [feature_diversity(draws).value for draws in each_image]
+        real = feature_diversity(target.features).value
+        found[f"diversity_{to}"] = float(np.mean(spread)) / real if real else None
+    return Group(found, Provenance.of(target.extractor, len(images), seed=subject.seed, draws=subject.draws))
+
+
+def domains_shown(subject: Subject) -> Group | None:
+    """Of a model that carries to classes: does what is carried to a class show it, by a judge of its data set?"""
+    model = subject.model
+    if not isinstance(model, Translates) or not (classes := class_targets(subject)):
+        return None
+    found: Figures = {}
+    for letter, names, real in zip(ascii_lowercase, classes, subject.domains, strict=False):
+        if (eye := real.judge) is None:
+            continue
+        hits = []
+        for label, to in enumerate(names):
+
+            def right(batch: Batch, label: int = label, to: str = to, eye: Judge = eye) -> Tensor:
+                return eye.classify(shown(model.translate(batch.image, to))) == label
+
+            hits.append(each(right, real.test, model.device))
+        end = f"_{letter}" if len(classes) > 1 else ""
+        found |= {f"accuracy{end}": share(hits), f"judge{end}": eye.accuracy}
+    return Group(found, Provenance.of(None, len(subject.test))) if found else None
+
+
+def transferred(subject: Subject, source: Reference, target: Reference, to: str, matches: Tensor) -> Group:
+    """Transfer accuracy, by a judge that was trained for longer than the one for distances."""
+    eye, draws, seed = judge(target.train, target.test), subject.draws, subject.seed
+    found = transfer(subject.model, source.test, target.test, to=to, matches=matches, judge=eye, draws=draws, seed=seed)
+    accuracy = Estimate(found.accuracy, found.error)
+    values = {"accuracy": accuracy, "ceiling": found.ceiling, "diversity": found.diversity, "judge": found.judge}
+    return Group(values, Provenance.of(JudgeFeatures(eye), found.images, seed=seed, draws=draws))
