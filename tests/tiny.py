@@ -41,9 +41,12 @@ SMALL = {  # by a field's name, where a model has it
     "latent": 4,
     "hidden": 16,
     "features": 4,
+    "blocks": 1,
     "layers": 1,
     "depth": 2,
     "scales": 1,
+    "pool": 3,
+    "reconstruction": 1.0,
     "first_steps": 3,
     "architecture": json.dumps(DIFFUSERS),
 }
@@ -155,7 +158,7 @@ def outputs(model: Any) -> dict[str, torch.Tensor]:
         if isinstance(model, Decodes):
             found["decode"] = model.decode(torch.randn(2, code_size(model)))
         if isinstance(model, Translates):
-            found |= {f"translate to {to}": model.translate(batch.image, to) for to in ("a", "b")}
+            found |= {f"translate to {to}": model.translate(batch.image, to) for to in model.targets}
         if isinstance(model, Swaps):
             found["swap"] = model.decode(model.swap(model.encode(batch.image, batch.label), batch.label.flip(0)))
         if isinstance(model, Describes):
