@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "lightning_fabric", "s
 UNFIT_FOR_A_MODEL = ("isthmus.training", "torch.optim", "torch.distributed", "lightning", "lightning_fabric")
 # Models whose name is also a word of English or of the field (a model called "draw", say): of these only a string
 # that is exactly the name counts, and their class's name.
-FALSE_FRIENDS: frozenset[str] = frozenset()
+FALSE_FRIENDS = frozenset({"cut", "unit"})
 
 
 def name_of(file: Path) -> str:
@@ -108,29 +109,33 @@ def docstrings(source: str) -> set[tuple[int, int]]:
     return found
 
 
-def tokens(file: Path) -> Iterator[tokenize.TokenInfo]:
-    """The tokens of a file without its prose, which may name a model as an example; comments on options are help."""
+@cache
+def words(file: Path) -> dict[str, int]:
+    """The words of a file and the first line of each, without its prose, which may name a model as an example; comments
+    on options are help."""
     source = file.read_text()
     prose = docstrings(source)
+    lines: dict[str, int] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         comment = token.type == tokenize.COMMENT and file.stem != "options"
         if token.start not in prose and not comment:
-            yield token
+            lines.setdefault(token.string, token.start[0])
+    return lines
 
 
 @pytest.mark.parametrize("name", catalog())
 def test_nobody_knows_a_model_by_name(name: str) -> None:
     """Only its own file, its experiment and its card may: everything else asks what a model can do."""
     entry = catalog()[name]
-    words = {entry.class_name} | ({name, name.replace("-", "_")} - FALSE_FRIENDS)
-    known = re.compile("|".join(rf"(?<![\w-]){word}(?![\w-])" for word in sorted(words)))
+    names = {entry.class_name} | ({name, name.replace("-", "_")} - FALSE_FRIENDS)
+    known = re.compile("|".join(rf"(?<![\w-]){word}(?![\w-])" for word in sorted(names)))
     exactly = {f"{quote}{name}{quote}" for quote in "'\""}
     for file in FILES:
         if name_of(file) == entry.module or "experiments" in file.parts:
             continue
-        for token in tokens(file):
-            guilty = known.search(token.string) or token.string in exactly
-            assert not guilty, f"{file}:{token.start[0]} knows the model {name}: {token.string}"
+        for word, line in words(file).items():
+            guilty = known.search(word) or word in exactly
+            assert not guilty, f"{file}:{line} knows the model {name}: {word}"
 
 
 def test_no_console_reads_a_name_as_a_picture() -> None:
