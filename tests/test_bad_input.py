@@ -1,24 +1,21 @@
-"""What users get wrong: one sentence that names the thing and the mend, exit code 2, and nothing made or lost."""
+"""What users get wrong: one sentence that names the thing and the mend, exit code 2, and nothing made or lost.
+
+What stops a command midway is in test_stopped.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from command_line import RULE, SHORT, SMALL, program, said, train_bridge, train_vae
+from command_line import RULE, SHORT, SMALL, said, train_bridge, train_vae
 from isthmus.apps.cli import main
-from isthmus.evaluation.judge import Recipe
-from isthmus.training.folder import RunFolder
 
 TRAIN = ["train", "vae", "--out", "new", *SMALL, *SHORT]
 NOWHERE = "/proc/nowhere"  # where nobody, not even root, can make a folder
@@ -332,117 +329,3 @@ def test_places_that_cannot_be_written_to(here: Path, capsys: pytest.CaptureFixt
 def test_a_read_only_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").chmod(0o500)
     assert "Permission denied" in refused([*TRAIN, "--out", "empty/run"], capsys)
-
-
-# --- a full disk, played by the largest size that a file may have
-
-
-def limited(size: int) -> object:
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def test_a_disk_that_fills_up_in_training(here: Path) -> None:
-    often = ["--log-every", "1", "--checkpoint-every", "50", "--sample-every", "0", "--steps", "2000"]
-    done = program([*TRAIN, *often], here, preexec_fn=limited(20_000))
-    assert done.returncode == 2, done.stderr
-    kept = RunFolder(Path("new")).steps()[-1]
-    message = done.stderr.splitlines()[-1]
-    assert message == (
-        f"error: cannot write to new: File too large; {kept.name} is kept. Make room, then: isthmus resume new"
-    )
-    assert kept.name != "step-00000000"
-    assert "Traceback" not in done.stderr
-    step = int(kept.name.removeprefix("step-"))
-    assert main(["resume", "new", "--steps", str(step + 5)]) == 0
-    assert main([*TRAIN, "--out", "whole", "--steps", str(step + 5)]) == 0
-    assert Path("new/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
-
-
-def test_a_disk_that_is_full_from_the_start(here: Path) -> None:
-    done = program(TRAIN, here, preexec_fn=limited(2000))
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: cannot write new/checkpoints/")
-    assert not Path("new").exists()
-
-
-def test_a_disk_that_fills_up_in_translating(here: Path) -> None:
-    """What was written by then is whole."""
-    Path("in").mkdir()
-    for i in range(3):
-        shutil.copy("one/a.png", f"in/{i}.png")
-    code = (
-        "import isthmus.apps.commands.translate as command, isthmus.training.checkpoint as files\n"
-        "import errno, sys, isthmus.apps.bulk\n"
-        "from isthmus.apps.cli import main\n"
-        "from pathlib import Path\n"
-        "write, left = Path.write_bytes, iter(range(2))\n"
-        "def filling(self, content):\n"
-        "    write(self, content[:20] if next(left, None) is None else content)\n"
-        "    if len(content) > self.stat().st_size: raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "Path.write_bytes = filling\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "translate", "bridge", "in", "--out", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
-    assert done.stderr == "error: cannot write out/2.png: No space left on device\n"
-    assert sorted(os.listdir("out")) == ["0.png", "1.png"]
-    for name in os.listdir("out"):
-        with Image.open(f"out/{name}") as image:
-            image.load()
-
-
-def test_errors_of_the_system_that_nobody_foresaw(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def failing() -> None:
-        raise OSError(28, "No space left on device", "/cache/x")
-
-    monkeypatch.setattr("isthmus.apps.cli.overview", failing)
-    assert main(["--help"]) == 2
-    assert said(capsys) == "error: /cache/x: No space left on device"
-
-
-# --- Ctrl-C (in training: test_resume)
-
-
-def interrupted(arguments: list[str], cwd: Path, sign: str) -> tuple[int, str]:
-    """Exit code and last line of a command that gets Ctrl-C as soon as the file `sign` is there."""
-    command = [sys.executable, "-m", "isthmus", *arguments]
-    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 100
-    while not (cwd / sign).exists():
-        assert process.poll() is None, process.stderr
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=100)[1]
-    assert "Traceback" not in errors, errors
-    return process.returncode, errors.splitlines()[-1]
-
-
-def test_ctrl_c_in_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, message = interrupted(["demo", "--threads", "1"], tmp_path, "demo/a/checkpoints/step-00000000")
-    assert (code, message) == (130, "stopped: start again with: isthmus demo --overwrite --out demo")
-    from isthmus.apps.report import prepare_folder
-
-    prepare_folder(tmp_path / "demo", ("a", "b", "bridge"), overwrite=True)  # what it says to do is allowed
-    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["results.json"]
-
-
-def test_ctrl_c_while_a_judge_is_trained(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = iter(range(5))
-
-    def pressed(*_: object) -> None:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-
-    monkeypatch.setenv("ISTHMUS_CACHE", str(here / "cache"))  # where there is no judge yet
-    monkeypatch.setattr("torch.optim.lr_scheduler.OneCycleLR.step", pressed)
-    assert Recipe().steps > 5
-    assert main(["evaluate", "bridge"]) == 130
-    assert said(capsys) == "stopped: by the user"
-    assert not list(Path("cache").rglob("*.safetensors"))
-    assert not Path("bridge/evaluation.json").exists()
