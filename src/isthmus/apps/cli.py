@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": "distances, precision and diversity of any two sets of images",
     "study": "a page on which people judge two sets of pictures, and what they found",
     "experiment": "a model's decisive experiment, and the ablation that must fail",
+    "serve": "a page in the browser for trained models, and a service for programs",
     "data": "look at data before anything trains: isthmus data check",
     "estimate": "parameters, memory and time per step, from a short trial",
 }

@@ -14,14 +14,18 @@ from isthmus.errors import ConfigError
 from isthmus.training.settings import data_of, reopen
 
 
-def examples(trained: Trained, run: str, n: int, seed: int) -> tuple[dict[str, Array], Iterator[str] | None]:
+def examples(
+    trained: Trained, run: str, n: int, seed: int, place: int = 0
+) -> tuple[dict[str, Array], Iterator[str] | None]:
     """Some test images of the data that the model was trained on, by name, and their classes if they have any.
+
+    Of several data sets `place` says which.
 
     Raises ConfigError if the model does not say what these data were.
     """
     if "data" not in trained.config:
         raise ConfigError(f"{run} does not say what data it was trained on: name pictures after it")
-    test, *_ = reopen(data_of(trained.config, Path(run)), "test", Path(run))
+    test = reopen(data_of(trained.config, Path(run)), "test", Path(run))[place]
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
     batch = test.batch(index)
     pictures = {f"test-{i}": to_array(image) for i, image in zip(index.tolist(), batch.image, strict=True)}

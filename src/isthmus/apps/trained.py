@@ -331,14 +331,8 @@ class Trained(Handle):
         beginning = "top" if model.spec.height > 1 else "left"
         return known_part(beginning if known is None else known, part, model.spec.height, model.spec.width)
 
-    def route(
-        self, to: str | None, style: Any = None, *, one: bool = False
-    ) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
-        """What images are that are carried to domain `to`, what becomes of them, and how.
-
-        With `style` by the mean style of these images; with `one`, all images have the same style, or whatever else the
-        model draws. Raises ConfigError for an unknown domain, and for a style of a model that has none.
-        """
+    def target(self, to: str | None) -> str:
+        """The domain `to`, by default "b" or the only one. Raises ConfigError for an unknown one."""
         model = self.model
         if not isinstance(model, Translates):
             raise self.unable(Translates, "translate")
@@ -348,6 +342,17 @@ class Trained(Handle):
             named = [(name, model.ends(name)[1].name) for name in model.targets]
             known = ", ".join(f"{name} ({data})" if data and data != name else name for name, data in named)
             raise ConfigError(f"{self.name} has no domain {to!r} to translate to; its domains are {known}")
+        return to
+
+    def route(
+        self, to: str | None, style: Any = None, *, one: bool = False
+    ) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
+        """What images are that are carried to domain `to`, what becomes of them, and how.
+
+        With `style` by the mean style of these images; with `one`, all images have the same style, or whatever else the
+        model draws. Raises ConfigError for an unknown domain, and for a style of a model that has none.
+        """
+        to, model = self.target(to), cast(Translates, self.model)
         source, target = model.ends(to)
         plain = partial(model.translate, to=to)
         if style is None and not one:
