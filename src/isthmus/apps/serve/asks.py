@@ -15,7 +15,7 @@ from isthmus.apps.serve.limits import DRAWS, MANY, STEPS, Refused
 
 BASE64 = {"type": "string", "contentEncoding": "base64", "title": "picture"}
 FILE = {"type": "string", "format": "binary", "title": "picture"}
-JSON, FORM = "application/json", "multipart/form-data"
+JSON, FORM, PLAIN_FORM = "application/json", "multipart/form-data", "application/x-www-form-urlencoded"
 
 
 def from_base64(value: Any) -> Any:
@@ -132,7 +132,7 @@ async def read(request: Request, ask: type[Ask]) -> Ask:
     try:
         if kind == JSON:
             return ask.model_validate_json(await request.body())
-        if kind == FORM:
+        if kind in (FORM, PLAIN_FORM):
             return ask.model_validate(await read_form(request, ask))
     except ValidationError as error:
         raise Refused(422, sentence(error)) from None

@@ -18,7 +18,7 @@ from isthmus.apps.trained import Trained, load
 from isthmus.core import Spec
 from isthmus.data.cache import Array
 from isthmus.errors import IsthmusError
-from isthmus.models.catalog import find
+from isthmus.models.catalog import catalog
 from isthmus.training.checkpoint import WEIGHTS, read_config
 
 EXAMPLES = 12
@@ -66,8 +66,8 @@ class Duty:
     def describe(self) -> dict[str, Any]:
         """Who made what the run holds."""
         kind = self.trained.name if self.trained else self.config["model"]
-        entry = find(kind)
-        paper = {"title": entry.title, "authors": entry.authors, "year": entry.year, "arxiv": entry.arxiv}
+        entry = catalog().get(kind)
+        paper = entry and {key: getattr(entry, key) for key in ("title", "authors", "year", "arxiv")}
         domains = {letter: about(spec) for letter, spec in self.trained.domains.items()} if self.trained else {}
         return {
             "name": self.name,

@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from isthmus.training.draws import drawing
 
@@ -26,6 +24,7 @@ Function = Callable[..., Tensor]  # batches [n, ...], one for each tensor of a r
 SIZED = frozenset((torch.rand, torch.randn))  # which may take their size as numbers
 DRAWS = SIZED | frozenset((torch.randint, torch.rand_like, torch.randn_like, torch.bernoulli, torch.multinomial))
 DRAWS |= frozenset((torch.normal, F.dropout, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.bernoulli_))
+CONVOLUTIONS = frozenset((torch.conv1d, torch.conv2d, torch.conv_transpose1d, torch.conv_transpose2d))
 BUSY = 2 * 10**6  # operations of a convolution of one image that one processor does no faster for several
 
 
@@ -34,10 +33,14 @@ class NotByRowError(Exception):
 
 
 class ByRow(TorchFunctionMode):
-    """Inside, each row of what is drawn at random follows from its own seed, as it would in a batch of its own."""
+    """Inside, each row of what is drawn at random follows from its own seed, as it would in a batch of its own.
 
-    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+    There are `size` rows; those without a seed, which fill the batch up, are like the last that has one.
+    """
+
+    def __init__(self, seeds: Sequence[int], size: int, device: torch.device) -> None:
         super().__init__()
+        self.size = size
         self.generator = torch.default_generator
         if device.type == "cuda":
             self.generator = torch.cuda.default_generators[device.index or 0]
@@ -49,15 +52,15 @@ class ByRow(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in SIZED and isinstance(args[0], int):
             args = (args,)
-        count, drawn = len(self.states), []
+        drawn = []
         for i, state in enumerate(self.states):
             self.generator.set_state(state)
-            own = func(*(one(a, i, count) for a in args), **{k: one(v, i, count) for k, v in kwargs.items()})
+            own = func(*(one(a, i, self.size) for a in args), **{k: one(v, i, self.size) for k, v in kwargs.items()})
             if not own.ndim or len(own) != 1:
                 raise NotByRowError
             drawn.append(own)
             self.states[i] = self.generator.get_state()
-        return torch.cat(drawn)
+        return torch.cat(drawn + drawn[-1:] * (self.size - len(drawn)))
 
 
 def one(value: Any, i: int, count: int) -> Any:
@@ -69,17 +72,17 @@ def one(value: Any, i: int, count: int) -> Any:
     return value
 
 
-class Convolutions(TorchDispatchMode):
+class Convolutions(TorchFunctionMode):
     """Notes how many operations the largest convolution takes."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.largest = 0
+    largest = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.convolution.default:
-            self.largest = max(self.largest, flop_registry[torch.ops.aten.convolution](*args, out_val=out))
+        if func in CONVOLUTIONS:
+            image, weight = args[:2]
+            places = image if "transpose" in func.__name__ else out  # of the kernel
+            self.largest = max(self.largest, 2 * places.numel() * weight[0].numel())
         return out
 
 
@@ -88,10 +91,9 @@ def run(function: Function, rows: Sequence[Row], seeds: Sequence[int], size: int
     if size == 1:
         with drawing(seeds[0], device):
             return function(*(part[None].to(device) for part in rows[0])).cpu()
-    missing = size - len(rows)
-    filled, all_seeds = [*rows, *[rows[-1]] * missing], [*seeds, *[seeds[-1]] * missing]
+    filled = [*rows, *rows[-1:] * (size - len(rows))]
     batches = [torch.stack(parts).to(device) for parts in zip(*filled, strict=True)]
-    with drawing(seeds[0], device), ByRow(all_seeds, device):
+    with drawing(seeds[0], device), ByRow(seeds, size, device):
         return function(*batches)[: len(rows)].cpu()
 
 

@@ -40,7 +40,9 @@ def run(app: FastAPI, bound: socket.socket, token: str | None, *, show: bool) ->
     """Serve until the user stops it; with `show` a browser opens the page."""
     url = address(bound) + (f"#token={token}" if token else "")
     logging.basicConfig(level=logging.WARNING)
-    Console(emoji=False, highlight=False, soft_wrap=True).print(f"The page is at [bold]{url}[/]; Ctrl-C ends it.")
+    console = Console(emoji=False, highlight=False, soft_wrap=True)
+    console.print(f"The page is at [bold]{url}[/]; Ctrl-C ends it.")
+    console.file.flush()  # for whoever reads it through a pipe
     if show:
         webbrowser.open(url)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)

@@ -2,7 +2,7 @@
 
 import { el } from "./parts.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [860, 300, 56, 26, 10];
+const [HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [300, 56, 12, 26, 10];
 const COLOURS = 8;
 const HELD = "validation/";
 const SPEED = "steps_per_second";
@@ -26,7 +26,8 @@ export function chart(element, rows, before) {
   const place = el("p", { class: "soft", "aria-hidden": true }, " ");
   const lines = names.map((name) => [name, rows.filter((row) => Number.isFinite(row[name])).map((row) => [row.step, row[name]])]);
   const field = el("div");
-  const draw = () => field.replaceChildren(drawn(lines.filter(([name]) => !hidden.has(name)), colour, log.checked, place));
+  const draw = () => field.replaceChildren(
+    drawn(lines.filter(([name]) => !hidden.has(name)), colour, log.checked, place, Math.max(240, field.clientWidth)));
   const toggle = (name, button) => {
     hidden.has(name) ? hidden.delete(name) : hidden.add(name);
     button.setAttribute("aria-pressed", !hidden.has(name));
@@ -34,35 +35,37 @@ export function chart(element, rows, before) {
   };
   const legend = el("ul", { class: "legend" }, lines.map(([name, points]) => {
     const line = el("i");
-    line.style.background = colour(name);
+    line.style.color = colour(name);
+    line.classList.toggle("held", name.startsWith(HELD));
     const button = el("button", { type: "button", "aria-pressed": !hidden.has(name), onclick: () => toggle(name, button) },
       line, `${name.replace(HELD, "held out: ")} ${points.length ? brief(points.at(-1)[1]) : ""}`);
     return el("li", {}, button);
   }));
   log.onchange = draw;
   element.replaceChildren(el("div", { class: "row" }, el("h2", {}, "Losses"), el("label", { class: "check" }, log, "logarithmic")), field, place, legend);
-  draw();
-  return { hidden, log };
+  before?.watcher.disconnect();
+  const watcher = new ResizeObserver(draw);
+  watcher.observe(field);
+  return { hidden, log, watcher };
 }
 
-function drawn(lines, colour, logarithmic, place) {
+function drawn(lines, colour, logarithmic, place, width) {
   const scale = logarithmic ? Math.log10 : (value) => value;
   const usable = lines.map(([name, points]) => [name, points.filter(([, y]) => !logarithmic || y > 0)]);
   const all = usable.flatMap(([, points]) => points);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `losses: ${lines.map(([name]) => name).join(", ")}` });
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `losses: ${lines.map(([name]) => name).join(", ")}` });
   if (!all.length) return picture;
   const [x0, x1] = ends(all.map(([x]) => x));
   const [y0, y1] = ends(all.map(([, y]) => scale(y)));
-  const x = (value) => LEFT + ((value - x0) / (x1 - x0)) * (WIDTH - LEFT - 8);
-  const y = (value) => HEIGHT - BOTTOM - ((scale(value) - y0) / (y1 - y0)) * (HEIGHT - BOTTOM - TOP);
-  for (let k = 0; k <= 4; k += 1) {
-    const value = y0 + (k / 4) * (y1 - y0);
-    const height = HEIGHT - BOTTOM - (k / 4) * (HEIGHT - BOTTOM - TOP);
-    picture.append(svg("line", { class: "axis", x1: LEFT, x2: WIDTH - 8, y1: height, y2: height }),
-      svg("text", { x: LEFT - 8, y: height + 4, "text-anchor": "end" }, brief(logarithmic ? 10 ** value : value)));
-    const step = x0 + (k / 4) * (x1 - x0);
-    const anchor = k === 4 ? "end" : "middle";
-    picture.append(svg("text", { x: x(step), y: HEIGHT - 6, "text-anchor": anchor }, Math.round(step).toLocaleString("en")));
+  const x = (value) => LEFT + ((value - x0) / (x1 - x0)) * (width - LEFT - RIGHT);
+  const high = (scaled) => HEIGHT - BOTTOM - ((scaled - y0) / (y1 - y0)) * (HEIGHT - BOTTOM - TOP);
+  const y = (value) => high(scale(value));
+  for (const tick of ticks(y0, y1, 5)) {
+    picture.append(svg("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: high(tick), y2: high(tick) }),
+      svg("text", { x: LEFT - 8, y: high(tick) + 4, "text-anchor": "end" }, brief(logarithmic ? 10 ** tick : tick)));
+  }
+  for (const tick of ticks(x0, x1, width / 110)) {
+    picture.append(svg("text", { x: x(tick), y: HEIGHT - 6, "text-anchor": x(tick) > width - 40 ? "end" : "middle" }, tick.toLocaleString("en")));
   }
   for (const [name, points] of usable) {
     const line = svg("polyline", { points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") });
@@ -72,7 +75,7 @@ function drawn(lines, colour, logarithmic, place) {
   }
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
-    const step = x0 + ((((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - 8)) * (x1 - x0);
+    const step = x0 + ((((event.clientX - box.left) / box.width) * width - LEFT) / (width - LEFT - RIGHT)) * (x1 - x0);
     place.textContent = said(usable, step);
   });
   picture.addEventListener("pointerleave", () => { place.textContent = " "; });
@@ -89,4 +92,13 @@ function said(lines, step) {
 function ends(values) {
   const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
   return low < high ? [low, high] : [low - 0.5, high + 0.5];
+}
+
+// Round places between two ends, about so many.
+function ticks(low, high, count) {
+  const rough = (high - low) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
+  const first = Math.ceil(low / step);
+  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
 }

@@ -10,7 +10,7 @@ export function el(tag, properties = {}, ...children) {
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
 }
 
@@ -144,6 +144,7 @@ export function workshop({ title, intro, fields, button, submit, hint }) {
     const options = { signal: running.signal, progress: (share) => { bar.value = share; } };
     try {
       result.replaceChildren(...[await submit((...what) => ask(...what, options))].flat());
+      result.scrollIntoView({ block: "nearest" });
       tell(`Done in ${((performance.now() - began) / 1000).toFixed(1)} s`);
     } catch (error) {
       tell(error.name === "AbortError" ? "Cancelled" : error.message, error.name !== "AbortError");

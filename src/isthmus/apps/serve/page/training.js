@@ -55,7 +55,7 @@ export function panel(model) {
 // The sample pictures, one at a time by a slider, the newest first seen.
 function samplesOf(model, album) {
   let [steps, timer] = [null, null];
-  const image = picture("data:,", "");
+  const image = picture(undefined, "");
   const slider = el("input", { type: "range", min: 0, value: 0, "aria-label": "Samples over time" });
   const caption = el("p", { class: "soft" });
   slider.addEventListener("input", () => {
