@@ -18,6 +18,7 @@ QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networ
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/*.json instead of comparing")
+    parser.addoption("--update-screenshots", action="store_true", help="write docs/images/serve-*.png anew")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,11 +19,11 @@ from starlette.testclient import TestClient
 from isthmus.apps.serve.app import make_app
 from isthmus.apps.serve.duty import Duty, on_duty
 from isthmus.apps.serve.limits import Limits
+from isthmus.apps.serve.operations import offered
 from isthmus.apps.serve.queue import Queue
 from isthmus.apps.serve.server import address, listening
 from isthmus.apps.trained import Trained
 from isthmus.core import Model
-from isthmus.training.checkpoint import save_model
 from tiny_models import picture
 
 LIMITS = Limits(upload=200_000, pixels=10_000)
@@ -36,6 +36,10 @@ def png(seed: int = 0, height: int = 16, width: int = 24, form: str = "PNG") -> 
     return file.getvalue()
 
 
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 def pixels(content: bytes | str) -> np.ndarray:
     """The pixels [H, W] or [H, W, C] of a picture file, or of a data URI."""
     data = base64.b64decode(content.partition(",")[2]) if isinstance(content, str) else content
@@ -43,15 +47,8 @@ def pixels(content: bytes | str) -> np.ndarray:
         return np.asarray(image)
 
 
-def saved(model: Model, folder: Path) -> Path:
-    save_model(model, folder)
-    return folder
-
-
 def standing(name: str, model: Model, folder: Path) -> Duty:
     """A duty whose model is no model of the catalog, which no run folder could name."""
-    from isthmus.apps.serve.operations import offered
-
     duty = object.__new__(Duty)
     duty.__dict__ |= {"name": name, "folder": folder, "config": {}, "pictures": {}, "lock": threading.Lock()}
     duty.trained = Trained(model, {})  # type: ignore[arg-type]

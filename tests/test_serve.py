@@ -22,7 +22,7 @@ from isthmus.apps.serve.history import logged
 from isthmus.apps.serve.queue import Queue
 from isthmus.core import Spec
 from isthmus.training.checkpoint import read_config, write
-from serve_helpers import LIMITS, client, pixels, png, standing
+from serve_helpers import LIMITS, client, in_base64, pixels, png, standing
 from tiny_models import WIDE, Noisy, RowDrawer, RowSwapper, Tinted, save_bridge, save_generator, save_vae
 
 
@@ -61,10 +61,6 @@ def refused(answer: Any, status: int) -> str:
     assert "\n" not in error
     assert "Traceback" not in error
     return error
-
-
-def in_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 PNG = in_base64(png())

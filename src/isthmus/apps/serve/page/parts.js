@@ -14,7 +14,13 @@ export function el(tag, properties = {}, ...children) {
   return made;
 }
 
-export const field = (title, input) => el("label", { class: "field" }, title, input);
+let fields = 0;
+
+// A control with its label, and perhaps what is shown beside that.
+export function field(title, input, beside = null) {
+  input.id = `field-${fields++}`;
+  return el("div", { class: "field" }, el("div", {}, el("label", { for: input.id }, title), beside), input);
+}
 
 export const number = (value, min, max, step = 1) =>
   el("input", { type: "number", value, min, max, step, required: true });
@@ -38,9 +44,9 @@ export function seedField(title = "Seed") {
 // A slider with its value beside its title.
 export function slider(title, value, min, max, step) {
   const input = el("input", { type: "range", value, min, max, step });
-  const shown = el("output", {}, Number(value).toFixed(2));
+  const shown = el("output", { class: "soft" }, Number(value).toFixed(2));
   input.addEventListener("input", () => { shown.textContent = Number(input.value).toFixed(2); });
-  return { element: el("label", { class: "field" }, el("span", {}, `${title} `, shown), input), get value() { return input.value; } };
+  return { element: field(title, input, [" ", shown]), get value() { return input.value; } };
 }
 
 // A picture to start from: a file that is chosen, dropped or pasted, or a test image of the domain.
