@@ -157,7 +157,7 @@ def test_translate(opened: Callable[..., Page], keep: Keep, address: str, tmp_pa
     assert not np.array_equal(draws[0], draws[1])
     keep(page, "serve-translate")
     with page.expect_download() as download:
-        result.get_by_role("link", name="Download draw 2").click()
+        result.get_by_role("link", name="Save draw 2").click()
     assert np.array_equal(pixels(Path(download.value.path()).read_bytes()), draws[1])
     assert download.value.suggested_filename == "b-6.png"
 
@@ -227,7 +227,9 @@ def test_explore(opened: Callable[..., Page], keep: Keep, address: str) -> None:
     place.get_by_label("Dimensions").fill("0 2 3-5")
     expected = asked(address, "zero-one/traverse", dims=["0", "2", "3-5"], steps=8)
     assert same(contents(press(place, "Traverse")), expected)
-    press(place, "Interpolate")
+    place.get_by_role("group", name="To: samples").get_by_label("sample 4", exact=True).click()
+    press(place, "Interpolate").get_by_role("slider").fill("7")
+    page.mouse.move(0, 0)
     keep(page, "serve-explore")
 
 
@@ -271,15 +273,15 @@ def test_training_goes_on_before_ones_eyes(opened: Callable[..., Page], keep: Ke
     values = [row["vae/kl"] for row in logged if "vae/kl" in row]
     assert len(points) == len(values)
     assert np.corrcoef([y for _, y in points], values)[0, 1] == pytest.approx(-1, abs=0.01)  # y grows downwards
+    place.get_by_text("step 300, 3 of 3").wait_for()
+    keep(page, "serve-training")
     losses.get_by_role("button", name="vae/reconstruction").first.click()
     assert lines.count() == 3
     album = place.get_by_role("region", name="Samples")
     newest, first = (
         pixels((runs / "zero-one" / "samples" / f"step-{step:08d}.png").read_bytes()) for step in (300, 100)
     )
-    album.get_by_text("step 300, 3 of 3").wait_for()
     assert np.array_equal(content(album.locator("img")), newest)
-    keep(page, "serve-training")
     album.get_by_role("slider").press("Home")
     album.get_by_text("step 100, 1 of 3").wait_for()
     assert np.array_equal(content(album.locator("img")), first)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, overwrite: bool = False) -> None:
+def demo(
+    out: Path = Path("demo"),
+    seed: int = 0,
+    threads: int | None = None,
+    overwrite: bool = False,
+    serve: bool = False,
+    port: int = 8000,
+) -> None:
     """Train two autoencoders on handwritten digits, bridge their latent spaces, and write a report; no network needed.
 
     Digits 0-4 become 5-9 and back: 0=5, 1=6, 2=7, 3=8, 4=9. A minute or two on two cores.
@@ -15,6 +22,8 @@ def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, ov
         seed: The same seed is the same demo.
         threads: CPU threads; by default what torch chooses.
         overwrite: Replace what an earlier demo left in the folder.
+        serve: In the end open the page where the bridge can be tried.
+        port: Where that page is; 0 takes any free one.
     """
     from isthmus.apps.report import PICTURE, REPORT, prepare_folder, write_report
     from isthmus.experiments.experiment import find
@@ -39,3 +48,10 @@ def demo(out: Path = Path("demo"), seed: int = 0, threads: int | None = None, ov
             f"diversity {row['diversity']:.2f}"
         )
     console.print(f"Open [bold]{out / REPORT}[/]; the picture is {out / PICTURE}.", soft_wrap=True)
+    served = ("bridge", *training.parts)
+    if not serve:
+        console.print(f"Try it: isthmus serve {' '.join(str(out / run) for run in served)}", soft_wrap=True)
+        return
+    from isthmus.apps.commands.serve import serve as open_page
+
+    open_page(tuple(str(out / run) for run in served), port=port, open=True, threads=threads)

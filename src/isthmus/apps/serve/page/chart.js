@@ -68,7 +68,9 @@ function drawn(lines, colour, logarithmic, place, width) {
     picture.append(svg("text", { x: x(tick), y: HEIGHT - 6, "text-anchor": x(tick) > width - 40 ? "end" : "middle" }, tick.toLocaleString("en")));
   }
   for (const [name, points] of usable) {
-    const line = svg("polyline", { points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") });
+    const places = points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`);
+    const line = svg("polyline", { points: places.length === 1 ? [...places, ...places].join(" ") : places.join(" ") });
+    line.classList.toggle("dot", places.length === 1);
     line.style.stroke = colour(name);
     line.classList.toggle("held", name.startsWith(HELD));
     picture.append(line);

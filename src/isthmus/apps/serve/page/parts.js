@@ -100,10 +100,13 @@ export function pictureField(title, { sound = false, optional = false } = {}) {
   };
 }
 
-// An image whose pixels stay sharp where there are few.
+// An image whose pixels stay sharp where there are few, or where it is enlarged.
 export function picture(src, alt) {
   const image = el("img", { src, alt });
-  image.addEventListener("load", () => image.classList.toggle("small", Math.min(image.naturalWidth, image.naturalHeight) < 100));
+  image.addEventListener("load", () => {
+    const few = Math.min(image.naturalWidth, image.naturalHeight) < 100;
+    image.classList.toggle("small", few || image.naturalWidth < image.clientWidth);
+  });
   return image;
 }
 
@@ -111,7 +114,7 @@ export function picture(src, alt) {
 export function shown(uri, caption, file) {
   const sound = uri.startsWith("data:audio");
   const content = sound ? el("audio", { src: uri, controls: true, "aria-label": caption }) : picture(uri, caption);
-  const save = file ? el("a", { href: uri, download: `${file}.${sound ? "wav" : "png"}`, "aria-label": `Download ${caption}` }, "Download") : null;
+  const save = file ? el("a", { href: uri, download: `${file}.${sound ? "wav" : "png"}`, "aria-label": `Save ${caption}` }, "Save") : null;
   return el("figure", {}, content, el("figcaption", {}, el("span", {}, caption), save));
 }
 
