@@ -21,6 +21,7 @@ from isthmus.apps.cli import main
 from isthmus.apps.serve.history import logged
 from isthmus.apps.serve.queue import Queue
 from isthmus.core import Spec
+from isthmus.data.audio import encode
 from isthmus.training.checkpoint import read_config, write
 from serve_helpers import LIMITS, client, in_base64, pixels, png, standing
 from tiny_models import WIDE, Noisy, RowDrawer, RowSwapper, Tinted, save_bridge, save_generator, save_vae
@@ -83,6 +84,8 @@ def test_models_are_described_by_what_they_can_do(service: TestClient) -> None:
     assert "top-left" in models["drawer"]["operations"]["complete"]["keep"]
     assert models["vae"]["paper"]["arxiv"] == "1312.6114"
     assert service.get("/api/models/vae").json() == models["vae"]
+    made(service, "vae/generate")
+    assert service.get("/api/models/vae").json()["batches"]["generate"] == 4
     assert "no model 'vea'; there are: vae" in refused(service.get("/api/models/vea"), 404)
 
 
@@ -209,6 +212,9 @@ def test_sounds_come_as_sounds(service: TestClient) -> None:
     back = service.post("/api/models/sound/complete", files={"image": wave}, data={"keep": "left"})
     assert back.status_code == 200
     assert "sound" in refused(service.post("/api/models/sound/complete", files={"image": png()}), 422)
+    odd = encode(np.zeros((1, 400, 1), np.uint8), 10**9)  # the filter of such a rate would fill the memory
+    said = refused(service.post("/api/models/sound/complete", files={"image": odd}, data={"keep": "left"}), 422)
+    assert "1,000,000,000 samples a second" in said
 
 
 def test_several_pictures_are_a_sheet(service: TestClient) -> None:
@@ -250,6 +256,7 @@ def test_several_pictures_are_a_sheet(service: TestClient) -> None:
         ("swapper/interpolate", {"seeds": [1, 2]}, 422, "no codes of seeds; give pictures"),
         ("vae/traverse", {"dims": ["4"]}, 422, "dimensions of 0 to 3"),
         ("vae/traverse", {"image": PNG, "seed": 1}, 422, "one code"),
+        ("swapper/traverse", {"dims": ["0-1000", "0-100"]}, 422, "at most 1,024 pictures"),
         ("swapper/swap", {"image": PNG, "label": "cow"}, 422, "no class cow"),
     ],
 )

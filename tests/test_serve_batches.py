@@ -109,8 +109,9 @@ def test_what_cannot_be_told_apart_runs_alone() -> None:
     ):
         assert batch_size(function, row, SIZE, CPU) == 1
         assert torch.equal(run(function, [row], [3], 1, CPU), run(function, [row], [3], 1, CPU))
-    with pytest.raises(NotByRowError), ByRow([1, 2], 2, CPU):
-        torch.rand(())
+    for draw in (lambda: torch.rand(()), lambda: torch.empty(2).exponential_()):
+        with pytest.raises(NotByRowError), drawing(0, CPU), ByRow([1, 2], 2, CPU):
+            draw()
 
 
 def test_a_large_convolution_runs_alone_on_a_processor() -> None:
@@ -137,13 +138,13 @@ class Held:
 
 
 def job(kind: str, function: Function, values: Sequence[float]) -> Job:
-    return Job(kind, function, [(torch.tensor([v]),) for v in values], [*range(len(values))], CPU, Ticket())
+    return Job(kind, None, function, [(torch.tensor([v]),) for v in values], [*range(len(values))], CPU, Ticket())
 
 
 @pytest.fixture
 def queue() -> Iterator[Queue]:
     made = Queue(most=4)
-    made.sizes = {"double": 4, "other": 4, "single": 1}
+    made.sizes |= {"double": 4, "other": 4, "single": 1}
     yield made
     made.close()
 
@@ -203,6 +204,19 @@ def test_a_long_loop_inside_a_model_tells_how_far_it_is_and_can_be_given_up(queu
     assert 500 < len(shares) < 1000
     assert shares == sorted(shares)
     assert shares[500] == pytest.approx(0.5)
+
+
+def test_what_turns_out_late_to_draw_for_all_runs_alone(queue: Queue) -> None:
+    """The trial was made with settings that left out the draw."""
+    draws = lambda batch: batch + torch.rand(())  # noqa: E731
+    made = job("double", draws, [0.0, 0.0, 0.0])
+    put(queue, made)
+    queue.start()
+    found = made.future.result(20).flatten().tolist()
+    assert queue.sizes["double"] == 1
+    for seed in range(3):
+        with drawing(seed, CPU):
+            assert found[seed] == float(torch.rand(()))
 
 
 def test_nobody_suffers_for_anothers_error(queue: Queue) -> None:

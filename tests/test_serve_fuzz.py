@@ -66,7 +66,6 @@ def test_no_request_breaks_it(described: Any) -> None:
             cases = operation.ok().as_strategy(generation_mode=kind)
             with suppress(Unsatisfiable):  # where nothing is asked, nothing can be senseless
                 BOUNDED(given(cases)(hold))()
-    print(statuses)
     assert {200, 404, 422} <= statuses.keys()
     assert max(statuses) < 500
 

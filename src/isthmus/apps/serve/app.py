@@ -128,12 +128,12 @@ def add_models(app: FastAPI, service: Service) -> None:
     @app.get("/api/models", tags=["models"])
     async def models() -> list[dict[str, Any]]:
         """The models on duty, and what can be asked of each."""
-        return [(await service.duty(name)).describe() for name in service.duties]
+        return [await service.describe(name) for name in service.duties]
 
     @app.get("/api/models/{model}", tags=["models"])
     async def model(model: str) -> dict[str, Any]:
         """One of them."""
-        return (await service.duty(model)).describe()
+        return await service.describe(model)
 
     @app.get("/api/models/{model}/examples/{domain}", tags=["models"])
     async def examples(model: str, domain: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -38,9 +38,10 @@ class Desk:
 
         return await asyncio.to_thread(seen)  # decoding keeps nobody else waiting
 
-    async def play(self, what: Sequence[Any], function: Function, rows: Sequence[Row], seed: int = 0) -> Tensor:
-        """The function of the model that `what` names, of all rows: [rows, ...]. Row k draws with the seed + k."""
+    async def play(
+        self, what: Sequence[str], function: Function, rows: Sequence[Row], seed: int = 0, settings: Hashable = None
+    ) -> Tensor:
+        """The function of the model that `what` and `settings` name, of all rows; row k draws with the seed + k."""
         seeds = [seed + k for k in range(len(rows))]
-        return await self.queue.run(
-            (self.name, *what), function, rows, seeds, device=self.model.device, ticket=self.ticket
-        )
+        name = (self.name, *what)
+        return await self.queue.run(name, settings, function, rows, seeds, device=self.model.device, ticket=self.ticket)

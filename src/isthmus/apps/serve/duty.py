@@ -14,6 +14,7 @@ from isthmus.apps.examples import examples
 from isthmus.apps.hub import fetch, is_hub_id
 from isthmus.apps.serve.limits import Refused
 from isthmus.apps.serve.operations import OPERATIONS, Offer, offered
+from isthmus.apps.serve.rows import ONE_AT_A_TIME
 from isthmus.apps.trained import Trained, load
 from isthmus.core import Spec
 from isthmus.data.cache import Array
@@ -43,7 +44,9 @@ class Duty:
         with self.lock:
             if self.trained is None and not self.unborn():
                 trained = load(self.folder, self.checkpoint, self.device)
-                self.offers, self.trained = offered(trained), trained
+                with ONE_AT_A_TIME:  # it draws, to see what that is like
+                    self.offers = offered(trained)
+                self.trained = trained
         return self.trained is not None
 
     def unborn(self) -> bool:

@@ -11,6 +11,7 @@ from isthmus.data.read import decode, describe
 from isthmus.errors import IsthmusError
 
 DRAWS, STEPS, MANY = 64, 64, 16  # the most results, places on a way, and pictures or classes of one request
+RATES = (1_000, 384_000)  # samples per second of a sound: others take very long filters
 SIGNATURES = {"PNG": (0, b"\x89PNG\r\n\x1a\n"), "JPEG": (0, b"\xff\xd8\xff"), "WebP": (8, b"WEBP")}
 
 
@@ -34,7 +35,10 @@ def opened(data: bytes, spec: Spec, limits: Limits) -> Array:
     """The pixels of a picture, or of a sound for a domain of sounds. Raises Refused or DataError for anything else."""
     if spec.rate:
         rate, wave = audio.decode(data, "the sound")
-        return audio.fit(wave, rate, spec)
+        if not RATES[0] <= rate <= RATES[1]:
+            raise Refused(422, f"the sound has {rate:,} samples a second; send {RATES[0]:,} to {RATES[1]:,}")
+        needed = spec.width * rate // spec.rate + rate  # a second more, which the filter may look at
+        return audio.fit(wave[:needed], rate, spec)
     if not any(data[at : at + len(mark)] == mark for at, mark in SIGNATURES.values()):
         raise Refused(415, f"what was sent is no picture; send {', '.join(SIGNATURES)}")
     header = describe(data, "the picture")

@@ -26,6 +26,7 @@ from isthmus.errors import CapabilityError, ConfigError
 from isthmus.training.draws import heeds_labels
 
 Offer = Mapping[str, Any]
+CODES = 1024  # that are decoded for one request
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ async def generate(desk: Desk, ask: asks.Generate) -> Made:
     def draw(given: Tensor) -> Tensor:
         return model.sample(len(given), given if labels else None, ask.temperature)
 
-    images = await desk.play(("generate", bool(labels), ask.temperature), draw, rows, seed)
+    what = ["generate", "by class"] if labels else ["generate"]
+    images = await desk.play(what, draw, rows, seed, ask.temperature)
     columns = len(labels) if len(labels) > 1 else None
     return Made(images, model.spec, columns, {"seed": seed}, each)
 
@@ -184,6 +186,9 @@ async def code_of(desk: Desk, term: bytes | int) -> Tensor:
 
 
 async def decode(desk: Desk, codes: Tensor) -> Tensor:
+    """The images of codes [n, latent], unless they are too many."""
+    if len(codes) > CODES:
+        raise ConfigError(f"at most {CODES:,} pictures are made at once, and these would be {len(codes):,}")
     return await desk.play(["decode"], desk.model.decode, [(code,) for code in codes])
 
 
@@ -267,8 +272,8 @@ async def complete(desk: Desk, ask: asks.Complete) -> Made:
     known, seed = desk.trained.kept(ask.keep, ask.part).to(desk.model.device), seed_of(ask)
     draw = partial(desk.model.complete, known=known, temperature=ask.temperature)
     row = (await desk.image(ask.image, desk.model.spec),)
-    what = ("complete", ask.keep, ask.part, ask.temperature)
-    images = await desk.play(what, draw, [row] * ask.draws, seed)
+    settings = (ask.keep, ask.part, ask.temperature)
+    images = await desk.play(["complete"], draw, [row] * ask.draws, seed, settings)
     return Made(images, desk.model.spec, told={"seed": seed}, each={"seed": numbered(seed, ask.draws)})
 
 

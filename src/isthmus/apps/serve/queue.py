@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from isthmus.apps.serve.limits import Refused
-from isthmus.apps.serve.rows import Function, Row, batch_size, run
+from isthmus.apps.serve.rows import Function, NotByRowError, Row, batch_size, run
 from isthmus.core.steps import watching
 
 Share = list[tuple["Job", range]]  # what jobs have in a batch: some of their rows
@@ -40,7 +40,8 @@ class Ticket:
 class Job:
     """Rows that go through one function of one model. Who cancels its future gives it up."""
 
-    kind: Hashable  # jobs of one kind have the same function
+    name: Hashable  # of the function
+    settings: Hashable  # of it: jobs of equal names and settings have the same function
     function: Function
     rows: Sequence[Row]
     seeds: Sequence[int]
@@ -49,6 +50,11 @@ class Job:
     begun: int = 0
     results: list[Tensor] = field(default_factory=list)
     future: Future[Tensor] = field(default_factory=Future)
+
+    @property
+    def kind(self) -> Hashable:
+        """Jobs of one kind run together."""
+        return self.name, self.settings
 
     @property
     def waits(self) -> bool:
@@ -85,7 +91,7 @@ class Queue:
         self.most, self.requests, self.threads = most, requests, threads
         self.jobs: deque[Job] = deque()
         self.changed, self.closed = Condition(), False
-        self.sizes: dict[Hashable, int] = {}  # of batches, by kind, as they turned out at first use
+        self.sizes: dict[Hashable, int] = {}  # of batches, by name, as they turned out at first use
         self.inside, self.pace = 0, 0.1  # requests, and seconds that one takes
         self.observe: Observer = lambda rows, seconds: None
         self.thread = Thread(target=self.work, name="models", daemon=True)
@@ -105,7 +111,8 @@ class Queue:
 
     async def run(
         self,
-        kind: Hashable,
+        name: Hashable,
+        settings: Hashable,
         function: Function,
         rows: Sequence[Row],
         seeds: Sequence[int],
@@ -113,7 +120,7 @@ class Queue:
         ticket: Ticket,
     ) -> Tensor:
         """The function of all rows, [rows, ...] on the CPU. A caller that is cancelled gives its rows up."""
-        job = Job(kind, function, rows, seeds, device, ticket)
+        job = Job(name, settings, function, rows, seeds, device, ticket)
         ticket.total += len(rows)
         with self.changed:
             self.jobs.append(job)
@@ -149,13 +156,13 @@ class Queue:
                 self.changed.wait()
 
     def size_of(self, job: Job) -> int:
-        """Of batches of the job's kind."""
-        if job.kind not in self.sizes:
+        """How many rows of the job's function run together."""
+        if job.name not in self.sizes:
             try:
-                self.sizes[job.kind] = batch_size(job.function, job.rows[0], self.most, job.device)
+                self.sizes[job.name] = batch_size(job.function, job.rows[0], self.most, job.device)
             except Exception:  # which will be told when it runs
                 return 1
-        return self.sizes[job.kind]
+        return self.sizes[job.name]
 
     def gather(self, first: Job, size: int) -> Share:
         """A batch: rows of the first job, then of others of its kind; who has more rows stands at the end again."""
@@ -183,6 +190,11 @@ class Queue:
                 results = run(head.function, rows, seeds, size, head.device)
         except GivenUpError:
             return
+        except NotByRowError:  # as it did not turn out at first, with other settings
+            self.sizes[head.name] = 1
+            results = torch.cat(
+                [run(head.function, [row], [seed], 1, head.device) for row, seed in zip(rows, seeds, strict=True)]
+            )
         except Exception:
             if len(batch) == 1:
                 raise

@@ -9,6 +9,7 @@ What a function does that is neither, `batch_size` finds out by trial, and its r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -28,6 +29,9 @@ CONVOLUTIONS = frozenset((torch.conv1d, torch.conv2d, torch.conv_transpose1d, to
 BUSY = 2 * 10**6  # operations of a convolution of one image that one processor does no faster for several
 
 
+ONE_AT_A_TIME = Lock()  # torch's default generator, from which all models draw, is one for all threads
+
+
 class NotByRowError(Exception):
     """Something is drawn that has not one row for each row of the batch."""
 
@@ -44,6 +48,7 @@ class ByRow(TorchFunctionMode):
         self.generator = torch.default_generator
         if device.type == "cuda":
             self.generator = torch.cuda.default_generators[device.index or 0]
+        self.left = self.generator.get_state()  # by our own draws
         self.states = [torch.Generator(device).manual_seed(seed).get_state() for seed in seeds]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -59,8 +64,13 @@ class ByRow(TorchFunctionMode):
             if not own.ndim or len(own) != 1:
                 raise NotByRowError
             drawn.append(own)
-            self.states[i] = self.generator.get_state()
+            self.states[i] = self.left = self.generator.get_state()
         return torch.cat(drawn + drawn[-1:] * (self.size - len(drawn)))
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        super().__exit__(kind, *error)  # type: ignore[no-untyped-call]
+        if kind is None and not torch.equal(self.left, self.generator.get_state()):
+            raise NotByRowError  # something was drawn that we did not see
 
 
 def one(value: Any, i: int, count: int) -> Any:
@@ -89,11 +99,11 @@ class Convolutions(TorchFunctionMode):
 def run(function: Function, rows: Sequence[Row], seeds: Sequence[int], size: int, device: torch.device) -> Tensor:
     """The function of up to `size` rows, each with the draws of its seed: [rows, ...] on the CPU."""
     if size == 1:
-        with drawing(seeds[0], device):
+        with ONE_AT_A_TIME, drawing(seeds[0], device):
             return function(*(part[None].to(device) for part in rows[0])).cpu()
-    filled = [*rows, *rows[-1:] * (size - len(rows))]
+    filled = [*rows, *[rows[-1]] * (size - len(rows))]
     batches = [torch.stack(parts).to(device) for parts in zip(*filled, strict=True)]
-    with drawing(seeds[0], device), ByRow(seeds, size, device):
+    with ONE_AT_A_TIME, drawing(seeds[0], device), ByRow(seeds, size, device):
         return function(*batches)[: len(rows)].cpu()
 
 

@@ -41,6 +41,12 @@ class Service:
             await asyncio.to_thread(duty.wake)
         return duty
 
+    async def describe(self, name: str) -> dict[str, Any]:
+        """What there is to know of a run, and how many rows of what was asked of it so far run together."""
+        described = (await self.duty(name)).describe()
+        sizes = {key: size for key, size in self.queue.sizes.items() if isinstance(key, tuple) and key[0] == name}
+        return described | {"batches": {" ".join(what): size for (_, *what), size in sizes.items()}}
+
     async def answer(self, operation: str, model: str, request: Request) -> Response:
         """Do what is asked of a model."""
         with ExitStack() as visit:
