@@ -9,21 +9,27 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from command_line import said
 from isthmus.apps.cli import main
 from isthmus.training.checkpoint import load_model
 
+SERVED: list[Any] = []  # what would have been opened in the end
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    assert main(["demo", "--out", str(folder), "--threads", "1"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isthmus.apps.serve.server.run", lambda *given, show: SERVED.append((*given, show)))
+        assert main(["demo", "--out", str(folder), "--threads", "1", "--serve", "--port", "0"]) == 0
     return folder
 
 
@@ -57,6 +63,23 @@ def test_both_directions_find_their_class(demo: Path) -> None:
         assert 0.90 <= row["accuracy"] <= 1
         assert 0.95 <= row["ceiling"] <= 1
         assert row["diversity"] > 0
+
+
+def test_it_ends_on_the_open_page_with_the_bridge(demo: Path) -> None:
+    ((app, _, token, shown),) = SERVED
+    assert shown
+    assert token is None
+    with TestClient(app, base_url="http://localhost") as service:
+        assert '<script type="module"' in service.get("/").text
+        bridge, *others = service.get("/api/models").json()
+        assert [bridge["name"], *(other["name"] for other in others)] == ["bridge", "a", "b"]
+        digit = service.get("/api/models/bridge/examples/a").json()[0]
+        made = service.post("/api/models/bridge/translate", json={"image": digit, "to": "b", "draws": 2}).json()
+        one, other = (one["image"] for one in made["pictures"])
+        assert one != other
+        with Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))) as image:
+            assert image.size == (8, 8)
+            assert np.asarray(image).std() > 20
 
 
 def test_the_runs_are_whole(demo: Path) -> None:

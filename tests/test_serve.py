@@ -6,10 +6,14 @@ import base64
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -441,6 +445,24 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main(["serve", *arguments]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_program_serves_until_it_is_stopped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "isthmus", "serve", str(folder / "vae"), "--port", "0", "--token", "sesame"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        assert program.stderr
+        said = program.stdout.readline()
+        found = re.match(r"The page is at (http://127\.0\.0\.1:(\d+)/)#token=sesame; Ctrl-C ends it\.", said)
+        assert found, said
+        assert httpx.get(found[1] + "health").json() == {"status": "ok"}
+        models = httpx.get(found[1] + "api/models", headers={"authorization": "Bearer sesame"}).json()
+        assert [model["name"] for model in models] == ["vae"]
+        assert main(["serve", str(folder / "vae"), "--port", found[2]]) == 2
+        assert "give another --port" in capsys.readouterr().err
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 0
+        assert program.stderr.read() == ""
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import socket
 import webbrowser
 from contextlib import suppress
+from threading import Thread
 
 import uvicorn
 from fastapi import FastAPI
@@ -44,7 +45,7 @@ def run(app: FastAPI, bound: socket.socket, token: str | None, *, show: bool) ->
     console.print(f"The page is at [bold]{url}[/]; Ctrl-C ends it.")
     console.file.flush()  # for whoever reads it through a pipe
     if show:
-        webbrowser.open(url)
+        Thread(target=webbrowser.open, args=(url,), daemon=True).start()  # which may wait for the page to be there
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[bound])
