@@ -206,6 +206,24 @@ def test_a_long_loop_inside_a_model_tells_how_far_it_is_and_can_be_given_up(queu
     assert shares[500] == pytest.approx(0.5)
 
 
+def test_the_trial_can_be_given_up_too(queue: Queue) -> None:
+    reached = threading.Event()
+
+    def slow(batch: Tensor) -> Tensor:
+        for _ in steps(range(2000), "rows"):
+            reached.set()
+            time.sleep(0.01)
+        return batch
+
+    first, after = job("new", slow, [1.0]), job("double", lambda batch: batch, [1.0])
+    put(queue, first, after)
+    queue.start()
+    assert reached.wait(20)
+    first.future.cancel()
+    assert after.future.result(10).tolist() == [[1]]
+    assert "new" not in queue.sizes
+
+
 def test_what_turns_out_late_to_draw_for_all_runs_alone(queue: Queue) -> None:
     """The trial was made with settings that left out the draw."""
     draws = lambda batch: batch + torch.rand(())  # noqa: E731

@@ -159,8 +159,9 @@ class Queue:
         """How many rows of the job's function run together."""
         if job.name not in self.sizes:
             try:
-                self.sizes[job.name] = batch_size(job.function, job.rows[0], self.most, job.device)
-            except Exception:  # which will be told when it runs
+                with watching(lambda items, total, _: self.watch(items, total, [(job, range(0))])):
+                    self.sizes[job.name] = batch_size(job.function, job.rows[0], self.most, job.device)
+            except Exception:  # it was given up, or will tell what is wrong when it runs
                 return 1
         return self.sizes[job.name]
 
