@@ -12,7 +12,9 @@ export const ALL = true;  // it is of all models at once
 const TASKS = { translate: "Translate a picture", reconstruct: "Reconstruct a picture", generate: "Generate with one seed" };
 
 export function panel(_, models) {
-  const tasks = Object.keys(TASKS).filter((task) => models.some((model) => task in model.operations));
+  const fitting = (task) => models.filter((model) => task in model.operations);
+  const tasks = Object.keys(TASKS).filter((task) => fitting(task).length)
+    .sort((one, other) => fitting(other).length - fitting(one).length);  // first what most of them can do
   if (!tasks.length) return el("p", { class: "empty" }, "No model here has anything to compare yet.");
   const task = choice(tasks.map((one) => [one, TASKS[one]]));
   const to = choice([]);
@@ -26,7 +28,7 @@ export function panel(_, models) {
   const chosen = () => models.filter((model) => runs.querySelector(`input[value="${CSS.escape(model.name)}"]`)?.checked);
 
   function arrange() {
-    const fit = models.filter((model) => task.value in model.operations);
+    const fit = fitting(task.value);
     runs.replaceChildren(el("legend", {}, "Models"), ...fit.map((model) =>
       el("label", { class: "check" }, el("input", { type: "checkbox", value: model.name, checked: true }), `${model.name} (${model.model})`)));
     target.hidden = task.value !== "translate";
@@ -41,7 +43,7 @@ export function panel(_, models) {
   }
   function offer() {
     if (picture.element.hidden) return;
-    const [first] = models.filter((model) => task.value in model.operations);
+    const [first] = fitting(task.value);
     const domain = first.operations.translate?.targets.find((one) => one.to === to.value)?.domain;
     picture.choose(null);
     picture.offer(first.name, target.hidden ? "a" : domain ?? "a");
