@@ -13,10 +13,11 @@ from torch import Tensor
 
 from isthmus.data.cache import Array
 from isthmus.data.images import to_bytes
+from isthmus.data.worlds import FILLINGS
 
 SIDE, CORNER, SQUARE = 32, 7, 5  # of a picture, of a corner in which a square lies, and of a square
 BACKGROUND = (40, 40, 40)
-COLOURS = ((230, 40, 40), (40, 200, 40), (60, 80, 240), (230, 210, 40), (220, 60, 220), (40, 210, 220))
+COLOURS = tuple(FILLINGS.values())
 NEAR = 60  # as a distance in the cube of colours, whose sides are 255; the nearest two are 133 apart
 CORNERS = (((0, 0), (1, 1)), ((0, 1), (1, 0)))  # by class: row and column, 0 at the top and at the left
 
