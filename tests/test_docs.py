@@ -148,7 +148,7 @@ def test_the_model_of_the_guide_plays_its_turns(tmp_path: Path) -> None:
 
 def test_the_readme_gives_the_two_commands_alone() -> None:
     section = README.split("## Try it")[1].split("\n## ")[0]
-    assert blocks(section, "bash") == ["uv run isthmus demo\n", "uv run pytest\n"]
+    assert blocks(section, "bash") == ["uv run isthmus demo\n", "uv run pytest -n auto --dist loadfile\n"]
 
 
 def test_the_checks_run_the_readmes_tests() -> None:
@@ -158,7 +158,7 @@ def test_the_checks_run_the_readmes_tests() -> None:
     (reading,) = [line for line in lines if "pytest" in line]
     assert reading.startswith("tests=\"$(grep -x 'uv run pytest.*' README.md)\"")
     assert lines[-1] == 'bash -c "$tests"'
-    assert re.findall(r"^uv run pytest.*$", README, re.MULTILINE) == ["uv run pytest"]
+    assert re.findall(r"^uv run pytest.*$", README, re.MULTILINE) == ["uv run pytest -n auto --dist loadfile"]
 
 
 def test_pinned_versions_are_names_and_numbers_that_fit() -> None:

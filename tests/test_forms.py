@@ -162,7 +162,7 @@ def test_a_pil_image_is_turned_upright(vae: Trained, tmp_path: Path) -> None:
         ([[picture()]], "got list"),
         ("nothing-here.png", "nothing-here.png cannot be read"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_image_is_refused_in_one_sentence(image: object, says: str, vae: Trained) -> None:
     with pytest.raises(DataError, match=says) as error:
