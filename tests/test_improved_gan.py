@@ -92,11 +92,18 @@ def test_what_others_teach_weighs_as_it_is_told():
 
 def test_without_weight_the_others_are_not_looked_at():
     model, seen = improved(unlabelled=0.0), []
-    model.discriminator.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
-    first, _, _ = played(model, images(8) + 100)
+    model.discriminator.features.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
+    first = next(model.turns(iter([Batch(images(8) + 100)])))
     assert first.losses.keys() == {"class"}
     assert len(seen) == 1
     assert seen[0].max() < 50
+
+
+def test_all_that_the_discriminator_learns_from_passes_it_at_once():
+    model, passed = improved(), []
+    model.discriminator.features.register_forward_hook(lambda m, inputs, out: passed.append(len(inputs[0])))
+    next(model.turns(iter([Batch(images(8))])))
+    assert passed == [3 * 8]
 
 
 def test_classes_are_told_by_the_first_logits():

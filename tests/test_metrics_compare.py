@@ -316,7 +316,7 @@ def test_statistics_stand_in_the_place_of_images(folders, features, tmp_path, ca
     assert main(["compare", str(file), str(folders / "large")]) == 0  # brought to the size of the others
     shown = capsys.readouterr().out
     assert "60 images" in shown
-    assert f"{features} of folder:" in shown
+    assert f"{features} of folder:" in " ".join(shown.split())
     assert "neighbours" not in shown
     assert np.load(file)["mu"].shape == (Moments.load(file).mean.shape)
 

@@ -185,13 +185,18 @@ class ImprovedGAN(Model, Samples, Decodes, Classifies):
 
     def discriminator_losses(self, x: Tensor, made: Tensor) -> dict[str, Tensor]:
         """L_supervised, and L_unsupervised of real and generated images, by the sums Z of exp of logits."""
-        losses = {}
+        images, losses = dict[str, Tensor](), {}
         if self.labelled:
             chosen = torch.randint(len(self.known), (len(x),), device=self.device)
-            logits = self.discriminator(self.known.image[chosen])
-            losses["class"] = F.cross_entropy(logits.float(), self.known.label[chosen])
+            images["class"] = self.known.image[chosen]
         if self.unlabelled:
-            truth, forgery = (self.discriminator(image).float().logsumexp(1) for image in (x, made))
+            images |= {"real": x, "fake": made}
+        seen = self.discriminator.features(torch.cat([*images.values()])).chunk(len(images))  # alone: the head compares
+        logits = {name: self.discriminator.head(part).float() for name, part in zip(images, seen, strict=True)}
+        if self.labelled:
+            losses["class"] = F.cross_entropy(logits["class"], self.known.label[chosen])
+        if self.unlabelled:
+            truth, forgery = logits["real"].logsumexp(1), logits["fake"].logsumexp(1)
             smooth = self.real_label * real(truth) + (1 - self.real_label) * fake(truth)
             losses |= {"real": self.unlabelled * smooth, "fake": self.unlabelled * fake(forgery)}
         return losses
