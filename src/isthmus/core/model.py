@@ -89,6 +89,9 @@ class Model(nn.Module, ABC):
             raise ConfigError(f"{type(self).__name__} is trained on {wanted}, got {len(specs)}; mend --data")
         self.specs = specs
         self.networks(*specs)
+        for kernel in self.parameters():
+            if kernel.dim() == 4:  # the order of channels last, in which convolutions are fastest
+                kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
         return self
 
     @abstractmethod

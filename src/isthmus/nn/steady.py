@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 from torch.nn.utils.parametrize import is_parametrized
 
 
@@ -68,6 +67,11 @@ def measure(layer: Any, inputs: tuple[Tensor]) -> None:
     layer.bias.sub_(mean).div_(deviation + 1e-6)
 
 
+def flat(net: nn.Module) -> Tensor:
+    """All parameters as one vector."""
+    return torch.cat([parameter.flatten() for parameter in net.parameters()])
+
+
 class History(nn.Module):
     """The mean of a network's parameters over its past, and how far it is from it (section 3.3)."""
 
@@ -76,12 +80,12 @@ class History(nn.Module):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros_like(parameters_to_vector(net.parameters()).detach()))
+        self.register_buffer("mean", torch.zeros_like(flat(net).detach()))
         self.register_buffer("count", torch.zeros(()))
 
     def forward(self, net: nn.Module) -> Tensor:
         """|theta - mean of theta over all calls, this one included|^2; the mean is a constant to the gradient."""
-        theta = parameters_to_vector(net.parameters())
+        theta = flat(net)
         self.count += 1
         self.mean.lerp_(theta.detach(), 1 / self.count)
         return (theta - self.mean).square().sum()

@@ -41,6 +41,13 @@ class Mover:
         optimizer = rule(self.parameters, lr=player.lr, **(fused | player.settings))
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
 
+    def lay_out(self) -> None:
+        """Give what the optimiser has stored its parameter's order in memory, which fused rules rely on unasked."""
+        for parameter, stored in self.optimizer.state.items():
+            for name, value in stored.items():
+                if value.shape == parameter.shape:
+                    stored[name] = torch.empty_like(parameter).copy_(value)
+
     def set_rate(self, progress: float) -> None:
         if self.schedule is not None:
             for group in self.optimizer.param_groups:
@@ -173,4 +180,5 @@ class Trainer:
         self.step, self.batches.position = state["step"], state["position"]
         for name, mover in self.movers.items():
             mover.optimizer.load_state_dict(state["optimizers"][name])
+            mover.lay_out()
         self.fabric.strategy.precision.load_state_dict(state["precision"])
