@@ -75,9 +75,9 @@ EXPERIMENTS = (
         claim="of 40 people, one's face becomes another's, with pose and light as they were",
         training=Training(
             model="cvae-gan",
-            data={"data": ("olivetti",), "size": "32", "flip": True},
+            data={"data": ("olivetti",), "size": "24", "flip": True},
             options=OPTIONS,
-            run={"steps": 2000, "batch_size": 32, "average": 0.99},
+            run={"steps": 3000, "batch_size": 32, "average": 0.99},
         ),
         bars=(Bar("swapped/accuracy", at_least=0.90),),
         ablations=LOGARITHMS,
