@@ -90,7 +90,7 @@ EXPERIMENTS = (
         training=Training(
             model="cvae-gan",
             data={"data": ("mnist",), "size": "16"},
-            options=OPTIONS | {"latent": 16, "match_classifier": 30.0},
+            options=OPTIONS | {"latent": 4},
             run={"steps": 2000, "batch_size": 32, "average": 0.99, "validation": HELD_OUT, "checkpoint_every": 2000},
         ),
         bars=(Bar("augmentation/gain", at_least=0.02),),
