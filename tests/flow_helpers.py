@@ -10,7 +10,7 @@ def trained(module):
     """The module as training might leave it: no weight is where it began, none is 0."""
     torch.manual_seed(1)
     for parameter in module.parameters():  # each output of a layer changes by about as much, however many inputs it has
-        parameter.add_(0.3 * torch.randn_like(parameter) / math.sqrt(parameter[0].numel()))
+        parameter.add_(0.3 * torch.randn(parameter.shape, dtype=parameter.dtype) / math.sqrt(parameter[0].numel()))
     return module
 
 
