@@ -191,7 +191,8 @@ class ImprovedGAN(Model, Samples, Decodes, Classifies):
             images["class"] = self.known.image[chosen]
         if self.unlabelled:
             images |= {"real": x, "fake": made}
-        seen = self.discriminator.features(torch.cat([*images.values()])).chunk(len(images))  # alone: the head compares
+        # In one pass, since only the head compares the images of a batch.
+        seen = self.discriminator.features(torch.cat([*images.values()])).chunk(len(images))
         logits = {name: self.discriminator.head(part).float() for name, part in zip(images, seen, strict=True)}
         if self.labelled:
             losses["class"] = F.cross_entropy(logits["class"], self.known.label[chosen])
