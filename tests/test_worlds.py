@@ -75,6 +75,23 @@ def test_a_filling_is_one_colour_that_the_outline_does_not_tell(pictures):
     assert not np.array_equal(labels, worlds.fillings(many, seed=1)[1])
 
 
+def test_twins_are_two_shapes_of_one_colour_that_neither_tells(pictures):
+    many = np.tile(pictures, (300, 1, 1))
+    made = worlds.twins(many, seed=0)
+    assert made.shape == (1200, 12, 44, 3)
+    assert not made[:, :, 12:-12].any()
+    left, right = made[:, :, :12], made[:, :, -12:]
+    for picture, shape in zip(left[:4], worlds.shapes(pictures), strict=True):
+        assert picture.any(2).mean() == pytest.approx(shape.mean(), abs=0.1)
+    assert np.array_equal(left.max((1, 2)), right.max((1, 2)))
+    shown = {tuple(colour) for colour in left[::4].max((1, 2))}
+    assert shown == {*worlds.FILLINGS.values()}, "one shape has every colour"
+    areas = [side.any(3).sum((1, 2)) for side in (left, right)]
+    assert sorted(areas[0]) == sorted(areas[1])
+    assert not np.array_equal(*areas)
+    assert not np.array_equal(made, worlds.twins(many, seed=1))
+
+
 def test_edges_hold_outlines_and_what_is_inside(pictures):
     drawn = worlds.edges(pictures)
     assert set(np.unique(drawn)) == {0, 255}

@@ -162,13 +162,6 @@ def mixture(root: Path, split: Split) -> Decoded:
     return mixture_points(20_000 if split == "train" else 2_000)
 
 
-def coloured_squares(root: Path, split: Split) -> Decoded:
-    """Two squares of one colour in opposite corners, 5,000 pictures for training and 1,000 for testing."""
-    from isthmus.data.squares import squares
-
-    return squares(5_000 if split == "train" else 1_000, seed=split == "test")
-
-
 def modes(count: int) -> Callable[[Path, Split], Decoded]:
     """Points of so many Gaussians on a circle, 10,000 for training and 2,000 for testing, equally many of each."""
     from isthmus.data.gaussians import points_at, ring
@@ -259,7 +252,6 @@ SETS = {
     "tones": Named(tuple(f"{pitch}Hz" for pitch in PITCHES), (Layout(lambda split: (), tones),), rate=TONE_RATE),
     "gaussians-25": Named(tuple(map(str, range(25))), (Layout(lambda split: (), gaussians),)),
     "mixture": Named(("narrow", "wide"), (Layout(lambda split: (), mixture),)),
-    "squares": Named(("falling", "rising"), (Layout(lambda split: (), coloured_squares),)),
 }
 
 SETS |= {
@@ -271,6 +263,11 @@ SETS |= {
     "fillings": Named(
         tuple(worlds.FILLINGS),
         made_of("fashion-mnist", lambda x, y, split: worlds.fillings(x, seed=split == "test")),
+        "FashionMNIST",
+    ),
+    "twins": Named(
+        FASHION,
+        made_of("fashion-mnist", lambda x, y, split: (worlds.twins(x, seed=split == "test"), y)),
         "FashionMNIST",
     ),
     "fashion-edges": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.edges(x), y)), "FashionMNIST"),

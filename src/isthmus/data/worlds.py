@@ -15,9 +15,9 @@ Colour = tuple[int, int, int]
 PAPER, INK = (250, 220, 60), (30, 40, 160)  # yellow and blue: dark on bright, where digits are bright on dark
 DOMAINS: dict[str, tuple[Colour, Colour]] = {  # ground and ink of each
     "red on black": ((0, 0, 0), (255, 50, 50)),
-    "blue on black": ((0, 0, 0), (70, 110, 255)),
-    "red on white": ((255, 255, 255), (220, 20, 20)),
-    "blue on white": ((255, 255, 255), (30, 50, 220)),
+    "green on black": ((0, 0, 0), (80, 230, 80)),
+    "red on blue": ((20, 30, 130), (255, 50, 50)),
+    "green on blue": ((20, 30, 130), (80, 230, 80)),
 }
 FILLINGS: dict[str, Colour] = {
     "red": (230, 40, 40),
@@ -29,6 +29,7 @@ FILLINGS: dict[str, Colour] = {
 }
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
 LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
+TWIN, STRIP = 12, 44  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
 SHAPE = 40  # grey above which a pixel belongs to the shape
 SMOOTH, EDGE = 0.8, 40  # deviation in pixels, and the slope, in levels for each pixel, above which there is an edge
 
@@ -85,6 +86,20 @@ def fillings(pixels: Array, seed: int) -> tuple[Array, Array]:
     colours = np.array([*FILLINGS.values()], np.uint8)
     labels = np.random.default_rng(seed).integers(len(colours), size=len(pixels))
     return shapes(pixels)[..., None] * colours[labels][:, None, None], labels
+
+
+def twins(pixels: Array, seed: int) -> Array:
+    """The shape of each picture at the left, another at the right, both filled with one colour of `FILLINGS` on black.
+
+    uint8 [n, 12, 44, 3], so that 20 pixels lie between them. Which the other is and the colour are drawn at random.
+    """
+    random = np.random.default_rng(seed)
+    rows, columns = (np.linspace(0, side - 1, TWIN).round().astype(int) for side in pixels.shape[1:])
+    found = shapes(pixels)[:, rows][:, :, columns]
+    strip = np.zeros((len(pixels), TWIN, STRIP), bool)
+    strip[:, :, :TWIN], strip[:, :, -TWIN:] = found, random.permutation(found)
+    colours = np.array([*FILLINGS.values()], np.uint8)[random.integers(len(FILLINGS), size=len(pixels))]
+    return strip[..., None] * colours[:, None, None]
 
 
 def edges(pixels: Array) -> Array:

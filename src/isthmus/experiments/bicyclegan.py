@@ -35,7 +35,7 @@ def measure(
 
 
 OPTIONS = {"latent": 3, "features": 16, "patch": 1, "lr": 5e-4}
-RUN = {"steps": 3200, "batch_size": 4, "average": 0.995}
+RUN = {"steps": 4500, "batch_size": 4, "average": 0.995}
 
 EXPERIMENTS = (
     Experiment(

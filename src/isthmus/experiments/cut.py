@@ -34,7 +34,7 @@ EXPERIMENTS = (
             model="cut",
             data={"data": ("mnist", "mnist-coloured"), "channels": 3},
             options={"features": 16, "blocks": 3, "patch": 2, "places": 64, "hidden": 64},
-            run={"steps": 2200, "batch_size": 4},
+            run={"steps": 4500, "batch_size": 4},
         ),
         bars=(Bar("transform/kept", at_least=0.9),),
         ablations={"no contrast": {"contrast": 0.0, "identity": 0.0}},

@@ -1,6 +1,6 @@
 """One generator carries digits between four domains, and they stay the digits that they are.
 
-The domains are two colours of ink on black and on white. A judge that was trained on real images says which domain a
+The domains are two colours of ink on black and on blue. A judge that was trained on real images says which domain a
 translation shows; another, trained on MNIST, which digit, after the known colours are undone. Carried to its own domain
 an image should stay as it is. Without the way back nothing keeps the digit; without the classification the generator is
 not told what the domains are.

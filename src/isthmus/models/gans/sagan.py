@@ -29,6 +29,7 @@ from isthmus.nn.residual import Down, Pool, Up
 __all__ = ["SAGAN"]
 
 Size = tuple[int, int]
+PLACES = 16  # over which the authors' discriminator sums, at 4x4; with more places a sum would outgrow the hinges
 
 
 class SAGAN(Model, Samples, Decodes):
@@ -121,11 +122,11 @@ class Discriminator(nn.Module):
         blocks += [Down(before, after) for before, after in pairwise(widths)]
         place = largest(sizes, options.largest)
         blocks.insert(place + 1, joining(options.block, widths[place]))
-        self.features = nn.Sequential(*blocks, Down(widths[-1], widths[-1], halve=False), Pool())
+        self.features = nn.Sequential(*blocks, Down(widths[-1], widths[-1], halve=False), Pool(mean=True))
         self.head, self.projection = nn.Linear(widths[-1], 1), nn.Embedding(len(spec.classes), widths[-1])
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        features = self.features(x)
+        features = PLACES * self.features(x)
         return self.head(features) + (self.projection(label) * features).sum(1, keepdim=True)
 
 
