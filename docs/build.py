@@ -39,8 +39,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, or all of a large number."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """Four significant digits, or all of a large number; what is but rounding is 0."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value if abs(value) > 1e-16 else 0:.4g}"
 
 
 def paper(entry: Entry) -> str:
