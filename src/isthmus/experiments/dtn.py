@@ -63,7 +63,7 @@ EXPERIMENTS = (
         training=Training(
             model="dtn",
             data={"data": ("mnist-m", "mnist"), **FORM},
-            options={"features": 16},
+            options={"features": 16, "constancy": 0.2},
             run={"steps": 3000, "batch_size": 32, "average": 0.995},
             parts={"f": F},
         ),
