@@ -221,9 +221,7 @@ def interaction(distance, **changes):
 def test_only_with_attention_the_discriminator_sees_what_is_far_apart_together(block, far):
     """Two pixels that no convolution sees together are judged each by itself, if there is nothing but convolutions."""
     assert interaction(8, block=block) > 1e-6
-    assert (
-        interaction(19, block=block) > 1e-6
-    ) == far  # nearer than the shapes of the experiment, of which 20 pixels lie between
+    assert (interaction(19, block=block) > 1e-6) == far  # nearer than the shapes of the experiment are
 
 
 @pytest.mark.parametrize("channels", [8, 16, 64, 256])

@@ -4,7 +4,7 @@ MNIST is learnt beside MNIST in other colours, bright for dark. Of pairs that ar
 the class of each image: `agreement` is how often both say the same, `classes` how many classes make up 3 in 100 draws
 at least, so that none is agreed upon by drawing nothing else. Generators that share nothing draw two digits.
 
-The second experiment adapts: MNIST has classes, USPS has none, and against it stands a judge that learnt from MNIST
+The second experiment adapts: MNIST has classes, USPS has none, and against it stands a network that learnt from MNIST
 alone.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isthmus.data.images import Images
 
 DRAWN, PART = 1000, 100
-LEAST = 10.0  # pixels of full brightness, from which on a shape is there; the smallest real ones have about 20
+LEAST = 10.0  # pixels of full brightness, from which on a shape is there; 99 of 100 real ones have 15 at least
 
 
 def measure(

@@ -99,12 +99,8 @@ def source_only(train: Images, test: Images, seed: int) -> float:
             F.cross_entropy(lenet(batch.image), batch.label).backward()
             adam.step()
     lenet.eval()
-    return (
-        each(lambda batch: lenet(batch.image).argmax(1) == batch.label, test, torch.device("cpu"))
-        .double()
-        .mean()
-        .item()
-    )
+    right = each(lambda batch: lenet(batch.image).argmax(1) == batch.label, test, torch.device("cpu"))
+    return right.double().mean().item()
 
 
 SMALL = {"features": 8, "blocks": 2, "judged": 2, "lr": 1e-3}
