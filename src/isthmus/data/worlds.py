@@ -29,7 +29,8 @@ FILLINGS: dict[str, Colour] = {
 }
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
 LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
-TWIN, STRIP = 12, 44  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
+TWIN, STRIP = 8, 36  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
+TWIN_COLOURS = tuple(FILLINGS.values())[:4]
 SHAPE = 40  # grey above which a pixel belongs to the shape
 SMOOTH, EDGE = 0.8, 40  # deviation in pixels, and the slope, in levels for each pixel, above which there is an edge
 
@@ -89,16 +90,16 @@ def fillings(pixels: Array, seed: int) -> tuple[Array, Array]:
 
 
 def twins(pixels: Array, seed: int) -> Array:
-    """The shape of each picture at the left, another at the right, both filled with one colour of `FILLINGS` on black.
+    """The shape of each picture at the left, another at the right, both in one of `TWIN_COLOURS` on black.
 
-    uint8 [n, 12, 44, 3], so that 20 pixels lie between them. Which the other is and the colour are drawn at random.
+    uint8 [n, 8, 36, 3], so that 20 pixels lie between them. Which the other is and the colour are drawn at random.
     """
     random = np.random.default_rng(seed)
-    rows, columns = (np.linspace(0, side - 1, TWIN).round().astype(int) for side in pixels.shape[1:])
-    found = shapes(pixels)[:, rows][:, :, columns]
+    rows, columns = (np.arange(TWIN) * side // TWIN for side in pixels.shape[1:])
+    found = np.logical_or.reduceat(np.logical_or.reduceat(shapes(pixels), rows, 1), columns, 2)
     strip = np.zeros((len(pixels), TWIN, STRIP), bool)
     strip[:, :, :TWIN], strip[:, :, -TWIN:] = found, random.permutation(found)
-    colours = np.array([*FILLINGS.values()], np.uint8)[random.integers(len(FILLINGS), size=len(pixels))]
+    colours = np.array(TWIN_COLOURS, np.uint8)[random.integers(len(TWIN_COLOURS), size=len(pixels))]
     return strip[..., None] * colours[:, None, None]
 
 

@@ -91,9 +91,8 @@ class Generator(nn.Module):
         super().__init__()
         first, *others = sizes
         widths = [options.features << i for i in reversed(range(len(others)))]
-        self.start = nn.Sequential(
-            nn.Linear(options.latent, widths[0] * math.prod(first)), nn.Unflatten(1, (widths[0], *first))
-        )
+        start = nn.Linear(options.latent, widths[0] * math.prod(first), bias=False)  # no norm would bound a bias, which
+        self.start = nn.Sequential(start, nn.Unflatten(1, (widths[0], *first)))  # soon drowns what noise may say
         layers: list[nn.Module] = [  # without biases, which norms would take away
             Up(before, after, size, lambda channels: ConditionalBatchNorm(channels, len(spec.classes)), bias=False)
             for (before, after), size in zip(pairwise([widths[0], *widths]), others, strict=True)
