@@ -271,7 +271,7 @@ SETS |= {
         made_of("fashion-mnist", lambda x, y, split: worlds.fillings(x, seed=split == "test")),
         "FashionMNIST",
     ),
-    "twins": Named(("clothes", "shoes and bags"), made_of("fashion-mnist", twins), "FashionMNIST"),
+    "twins": Named(("clothes", "accessories"), made_of("fashion-mnist", twins), "FashionMNIST"),
     "fashion-edges": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.edges(x), y)), "FashionMNIST"),
     "modes-5": Named(tuple("01234"), (Layout(lambda split: (), modes(5)),)),
     "modes-10": Named(TEN, (Layout(lambda split: (), modes(10)),)),
