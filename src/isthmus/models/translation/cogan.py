@@ -52,7 +52,7 @@ class CoGAN(Model, Samples):
     share_generators: bool = True  # whether generators share all but their last layer; without, it is an ablation
     share_discriminators: bool = True  # whether discriminators share all but their first layer
     adapt: float = 0.0  # weight of the classes of domain a (the authors': 10); 0: no domain adaptation
-    alike: float = 0.01  # weight of the squared difference of features of two images of one code (domain adaptation)
+    alike: float = 0.01  # weight of the squared distance of features of two images of one code (domain adaptation)
     weight_decay: float = 5e-4  # weight of the squared weights
     lr: float = 2e-4  # learning rate of Adam
 
@@ -82,9 +82,9 @@ class CoGAN(Model, Samples):
         layers += [nn.BatchNorm2d(widths[0], affine=False), nn.PReLU()]
         for (before, after), size in zip(pairwise(widths), reversed(larger), strict=True):
             if self.upsampling == "transposed":
-                layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), Crop(*size)]
+                layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False), Crop(*size)]
             else:
-                layers += [nn.Upsample(size), nn.Conv2d(before, after, 3, padding=1)]
+                layers += [nn.Upsample(size), nn.Conv2d(before, after, 3, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(after, affine=False), nn.PReLU()]
         return nn.Sequential(*layers)
 
@@ -95,7 +95,7 @@ class CoGAN(Model, Samples):
             layers += [nn.Conv2d(self.features << (i - 1), self.features << i, 5, padding=2), nn.PReLU()]
             layers += [nn.MaxPool2d(2, ceil_mode=True)] * (i + 1 < len(sizes))
         (h, w), width = sizes[-1], self.features << (len(sizes) - 1)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * h * w, self.hidden), nn.PReLU(), nn.Dropout(0.5))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * h * w, self.hidden), nn.PReLU())
 
     def players(self) -> dict[str, Player]:
         settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999), "weight_decay": self.weight_decay}
@@ -117,7 +117,7 @@ class CoGAN(Model, Samples):
             if self.adapt and of == "a":
                 losses["class"] = self.adapt * F.cross_entropy(self.classifier(truth).float(), batch.label)
         if self.adapt:
-            losses["alike"] = self.alike * (seen["a"].float() - seen["b"].float()).square().mean()
+            losses["alike"] = self.alike * (seen["a"].float() - seen["b"].float()).square().sum(1).mean()
         yield Turn("discriminator", losses)
         logits = {to: self.head[to](self.features_of(image, to)) for to, image in made.items()}
         yield Turn("generator", {f"adversarial {to}": told(logit, real=True) for to, logit in logits.items()})
