@@ -68,7 +68,7 @@ def main() -> None:
     rows = {"generated": made, "truth": truth, "mean photograph": mean}
     scores = {name: asdict(fcn_score(network, pixels, labels)) for name, pixels in rows.items()}
     for name, score in scores.items():
-        print(f"{name:16}" + "".join(f"  {figure} {value:.3f}" for figure, value in score.items()))
+        print(f"{name:16}" + "".join(f"  {figure} {value:.3g}" for figure, value in score.items()))
     energy, real = (gradient_energy(to_unit(pixels)).mean().item() for pixels in (made, truth))
     print(f"sharpness of truth {energy / real:.3f}")
     if options.picture:

@@ -194,16 +194,16 @@ def inked(pixels: Array, labels: Array, split: Split) -> Decoded:
     return worlds.inked(pixels, seed=split == "test")
 
 
-def twins(pixels: Array, labels: Array, split: Split) -> Decoded:
-    """Of ten classes, what the left shape is, there remain two."""
-    carried = [FASHION.index(name) for name in ("Sandal", "Sneaker", "Bag", "Ankle boot")]
-    return worlds.twins(pixels, seed=split == "test"), np.isin(labels, carried).astype(int)
-
-
 def on_grounds(pixels: Array, labels: Array, split: Split) -> Decoded:
     """The same, of which only the ground is told."""
     made, looks = inked(pixels, labels, split)
     return made, looks // len(worlds.FILLINGS)
+
+
+def twins(pixels: Array, labels: Array, split: Split) -> Decoded:
+    """The labels say whether the left shape is an accessory."""
+    accessories = [FASHION.index(name) for name in ("Sandal", "Sneaker", "Bag", "Ankle boot")]
+    return worlds.twins(pixels, seed=split == "test"), np.isin(labels, accessories).astype(int)
 
 
 def mnist_m(archive: zipfile.ZipFile, split: Split) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 The data are strips with a shape at each end, both filled with one colour of four. The discriminator's convolutions see
 14 pixels at a time, and between the shapes are 20: without attention the discriminator is a sum over patches, which a
-wrong pair of colours leaves as it is, so that no generator learns the rule. The ablation has a residual block of as
+wrong pair of colours leaves as it is, so that it cannot teach the rule. The ablation has a residual block of as
 many parameters where attention stood, with which patches have 18 pixels.
 """
 

@@ -91,8 +91,9 @@ class Generator(nn.Module):
         super().__init__()
         first, *others = sizes
         widths = [options.features << i for i in reversed(range(len(others)))]
-        start = nn.Linear(options.latent, widths[0] * math.prod(first), bias=False)  # no norm would bound a bias, which
-        self.start = nn.Sequential(start, nn.Unflatten(1, (widths[0], *first)))  # soon drowns what noise may say
+        # What noise says is bounded by its spectral norm; a bias at each place is not, and would soon drown it.
+        start = nn.Linear(options.latent, widths[0] * math.prod(first), bias=False)
+        self.start = nn.Sequential(start, nn.Unflatten(1, (widths[0], *first)))
         layers: list[nn.Module] = [  # without biases, which norms would take away
             Up(before, after, size, lambda channels: ConditionalBatchNorm(channels, len(spec.classes)), bias=False)
             for (before, after), size in zip(pairwise([widths[0], *widths]), others, strict=True)
