@@ -224,10 +224,17 @@ def test_a_round_in_bfloat16(name: str) -> None:
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in game.model.parameters())
 
 
+def vector(model: Model) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
 @MODELS
 def test_unfused_optimisers_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph that is used across an update of its weights raises here; with fused optimisers it is silently wrong."""
-    games = []
+    """A graph that is used across an update of its weights raises here; with fused optimisers it is silently wrong.
+
+    Where a gradient is nothing but rounding, Adam still takes a whole step: what is compared is how far all went.
+    """
+    games, before = [], vector(built(name))
     for unfused in (False, True):
         model = built(name).train()
         players = model.players()
@@ -237,9 +244,8 @@ def test_unfused_optimisers_give_the_same(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(model, "players", lambda players=players: players)
         games.append(trainer(model))
         play(games[-1], 2)
-    fused, plain = games
-    for ours, theirs in zip(fused.model.parameters(), plain.model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    fused, plain = (vector(game.model) - before for game in games)
+    assert (fused - plain).norm() <= 0.05 * plain.norm()
 
 
 @MODELS

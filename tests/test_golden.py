@@ -4,9 +4,11 @@ A change of code that is not meant to change numbers leaves these files as they 
 anew with `pytest tests/test_golden.py --update-golden`, and says in the changelog, under "Numbers", which models now
 train differently and why.
 
-Losses agree within 1e-6 of their turn's scale: processors round sums of another order differently in the last bits,
-and a term that is small beside its turn (a divergence near 0, say) is a difference of larger numbers. With another
-version of torch the files may have to be written anew; each says which version wrote it.
+Losses of the first round agree within 1e-5 of their turn's scale, or of 1 where that is less: processors round sums of
+another order differently in the last bits, and a term that is small beside its turn (a divergence near 0, say) is a
+difference of larger numbers. Each round may differ ten times as much as the one before it: two players that answer each
+other carry such bits further with every step. With another version of torch the files may have to be written anew; each
+says which version wrote it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from isthmus.models.catalog import catalog
 from tiny import built, trainer
 
 FOLDER = Path(__file__).parent / "golden"
-ROUNDS, TOLERANCE = 5, 1e-6
+ROUNDS, TOLERANCE = 5, 1e-5
 
 
 def played(name: str) -> list[dict[str, float]]:
@@ -43,10 +45,11 @@ def test_losses_are_what_they_were(name: str, request: pytest.FixtureRequest) ->
     golden = json.loads(file.read_text())
     for number, (now, then) in enumerate(zip(rounds, golden["rounds"], strict=True), start=1):
         assert now.keys() == then.keys(), f"round {number} of {name} has other loss terms"
+        tolerance = TOLERANCE * 10 ** (number - 1)
         for term, value in now.items():
             player = term.split("/")[0]
             scale = sum(abs(loss) for key, loss in then.items() if key.split("/")[0] == player)
-            assert value == pytest.approx(then[term], rel=TOLERANCE, abs=TOLERANCE * scale), (
+            assert value == pytest.approx(then[term], rel=tolerance, abs=tolerance * max(1.0, scale)), (
                 f"round {number} of {name}: {term} was {then[term]} (torch {golden['torch']}), "
                 f"is {value} (torch {torch.__version__})"
             )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from isthmus.nn.norm import normalised
+from isthmus.nn.norm import Standardise, normalised
 from isthmus.nn.patch import PatchDiscriminator, Scales
 from isthmus.nn.pool import Pool
 from isthmus.nn.style import AdaIN, StyledBlock
@@ -157,3 +157,31 @@ def test_a_map_of_one_pixel_is_not_normalised_to_nothing(affine):
     norm, x = normalised("instance", 3, affine=affine), torch.randn(1, 3, 1, 1)
     torch.testing.assert_close(norm(x), x)
     torch.testing.assert_close(norm(x.expand(1, 3, 2, 2)), torch.zeros(1, 3, 2, 2), atol=1e-3, rtol=0)
+
+
+def test_instance_norm_with_channels_last_is_torchs_and_so_are_its_gradients_and_theirs():
+    torch.manual_seed(0)
+    for affine in (False, True):
+        norm = normalised("instance", 3, affine=affine).double()
+        if affine:
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+        plain = nn.GroupNorm(3, 3, affine=affine).double()
+        plain.load_state_dict(norm.state_dict())
+        x = torch.randn(2, 3, 4, 5, dtype=torch.double) + 3
+        found = []
+        for module, image in ((norm, x.to(memory_format=torch.channels_last)), (plain, x)):
+            image = image.requires_grad_()
+            (slope,) = torch.autograd.grad(module(image).sigmoid().sum(), image, create_graph=True)
+            (second,) = torch.autograd.grad(slope.square().sum(), image)
+            found.append((module(image), slope, second))
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs)
+            assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_deviation_is_an_output_whose_gradient_is_right():
+    x = torch.randn(2, 3, 4, 5, dtype=torch.double).to(memory_format=torch.channels_last).requires_grad_()
+    for part in (slice(0, 1), slice(1, 2), slice(None)):
+        assert torch.autograd.gradcheck(lambda x, part=part: Standardise.apply(x, 1e-5)[part], x)
+        assert torch.autograd.gradgradcheck(lambda x, part=part: Standardise.apply(x, 1e-5)[part], x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +15,47 @@ Net = TypeVar("Net", bound=nn.Module)
 FIRST = 15  # power iterations before the first forward pass
 
 
+class Standardise(torch.autograd.Function):
+    """Maps less the mean of each, over its deviation; and the inverse of that deviation, [batch, channels, 1, 1].
+
+    The latter is an output so that gradients of gradients are exact.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        y = x - x.mean((2, 3), keepdim=True)
+        rate = (y.square().mean((2, 3), keepdim=True) + eps).rsqrt()
+        y *= rate
+        ctx.save_for_backward(y, rate)
+        ctx.set_materialize_grads(False)
+        return y, rate
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, g_rate: Tensor | None) -> tuple[Tensor, None]:
+        y, rate = ctx.saved_tensors
+        along = 0 if g_rate is None else g_rate * rate / y.shape[2:].numel()
+        if g is None:
+            return -rate * along * y, None
+        along = along + (g * y).mean((2, 3), keepdim=True)
+        g = rate * g
+        g -= g.mean((2, 3), keepdim=True)
+        return g.addcmul_(rate * along, y, value=-1), None
+
+
 class Instance(nn.GroupNorm):
-    """Each channel of each example by itself; maps of a single pixel, of which nothing would be left, stay the same."""
+    """Each channel of each example by itself; maps of a single pixel, of which nothing would be left, stay the same.
+
+    Where channels are last in memory, the gradient of torch's own takes ten times as long as this on a CPU.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2:].numel() > 1:
+        if x.shape[2:].numel() == 1:
+            y = x
+        elif x.device.type != "cpu" or x.is_contiguous():
             return super().forward(x)
-        return x * self.weight[:, None, None] + self.bias[:, None, None] if self.affine else x
+        else:
+            y, _ = Standardise.apply(x, self.eps)
+        return torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None]) if self.affine else y
 
 
 def normalised(norm: Norm, channels: int, *, maps: bool = True, affine: bool = True) -> nn.Module:
