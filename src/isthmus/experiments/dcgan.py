@@ -56,7 +56,7 @@ EXPERIMENTS = (
             model="dcgan",
             data={"data": ("mnist",), "size": "16"},
             options={"features": 32, "conditional": True, "lr": 6e-4, "constant": 0.5},
-            run={"steps": 5000, "batch_size": 64, "average": 0.99},
+            run={"steps": 7800, "batch_size": 64, "average": 0.99},
         ),
         bars=(Bar("nearest/error", at_most=0.06), Bar("walk/largest_over_mean", at_most=3.0)),
         ablations={"generator not normalised": {"generator_norm": "none"}},

@@ -77,7 +77,9 @@ def strided_generator(
     channels, height, width = shape
     (h, w), *larger = halvings(height, width, SMALLEST, least=1)[::-1]
     widths = [features << i for i in reversed(range(len(larger)))]
-    layers: list[nn.Module] = [nn.Linear(inputs + given, widths[0] * h * w), nn.Unflatten(1, (widths[0], h, w))]
+    # The authors' first layer is a transposed convolution: its constants are those of whole maps, which the norm takes.
+    first = nn.Linear(inputs + given, widths[0] * h * w, bias=not centred(norm))
+    layers: list[nn.Module] = [first, nn.Unflatten(1, (widths[0], h, w))]
     for (before, after), size in zip(pairwise([*widths, channels]), larger, strict=True):
         bias = size == (height, width) or not centred(norm)
         layers += [normalised(norm, before), nn.ReLU()]
