@@ -57,7 +57,8 @@ def with_digits(
     from isthmus.data.worlds import FILLINGS, GROUNDS, LOOKS, uncoloured
     from isthmus.evaluation.judge import judge
 
-    found, mnist, shown = measure(model, train, test, seed), DataOptions(data=("mnist",)), whole(test[0], "test")
+    found, shown = measure(model, train, test, seed), whole(test[0], "test")
+    mnist = DataOptions(data=("mnist",), size=f"{shown.spec.width}x{shown.spec.height}")
     (learnt,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
     eye, index = judge(learnt, truth), torch.arange(len(shown))
     index = index[isin(shown, index, model.spec.classes)][:SOURCES]
@@ -74,7 +75,8 @@ def whole(part: Images, split: Any) -> Images:
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
 
-    (images,) = open_data(DataOptions(data=(part.spec.name.partition(":")[0],)), split)
+    name, size = part.spec.name.partition(":")[0], f"{part.spec.width}x{part.spec.height}"
+    (images,) = open_data(DataOptions(data=(name,), size=size), split)
     return images
 
 
