@@ -57,8 +57,7 @@ def with_digits(
     from isthmus.data.worlds import FILLINGS, GROUNDS, LOOKS, uncoloured
     from isthmus.evaluation.judge import judge
 
-    found, shown = measure(model, train, test, seed), whole(test[0], "test")
-    mnist = DataOptions(data=("mnist",), size=f"{shown.spec.width}x{shown.spec.height}")
+    found, mnist, shown = measure(model, train, test, seed), DataOptions(data=("mnist",)), whole(test[0], "test")
     (learnt,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
     eye, index = judge(learnt, truth), torch.arange(len(shown))
     index = index[isin(shown, index, model.spec.classes)][:SOURCES]
@@ -75,8 +74,7 @@ def whole(part: Images, split: Any) -> Images:
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
 
-    name, size = part.spec.name.partition(":")[0], f"{part.spec.width}x{part.spec.height}"
-    (images,) = open_data(DataOptions(data=(name,), size=size), split)
+    (images,) = open_data(DataOptions(data=(part.spec.name.partition(":")[0],)), split)
     return images
 
 

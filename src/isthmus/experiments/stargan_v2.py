@@ -36,8 +36,7 @@ def measure(
     from isthmus.data.worlds import GROUNDS
     from isthmus.evaluation.judge import judge
 
-    shown = test[0]
-    mnist = DataOptions(data=("mnist",), size=f"{shown.spec.width}x{shown.spec.height}")
+    mnist, shown = DataOptions(data=("mnist",)), test[0]
     (learnt,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
     assert shown.labels is not None
     eye, strokes = judge(learnt, truth), truth.pixels[:, 0] > STROKE
