@@ -180,6 +180,14 @@ def test_instance_norm_with_channels_last_is_torchs_and_so_are_its_gradients_and
             assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_keeps_the_precision_of_its_maps(affine):
+    x = torch.randn(2, 3, 4, 5, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for maps in (x, x.to(memory_format=torch.channels_last), x[:, :, :1, :1]):
+            assert normalised("instance", 3, affine=affine)(maps).dtype == torch.bfloat16
+
+
 def test_the_deviation_is_an_output_whose_gradient_is_right():
     x = torch.randn(2, 3, 4, 5, dtype=torch.double).to(memory_format=torch.channels_last).requires_grad_()
     for part in (slice(0, 1), slice(1, 2), slice(None)):

@@ -55,7 +55,9 @@ class Instance(nn.GroupNorm):
             return super().forward(x)
         else:
             y, _ = Standardise.apply(x, self.eps)
-        return torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None]) if self.affine else y
+        if self.affine:
+            y = torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None])
+        return y.to(x.dtype)  # autocast leaves gain and bias in float32
 
 
 def normalised(norm: Norm, channels: int, *, maps: bool = True, affine: bool = True) -> nn.Module:

@@ -77,7 +77,7 @@ def strided_generator(
     channels, height, width = shape
     (h, w), *larger = halvings(height, width, SMALLEST, least=1)[::-1]
     widths = [features << i for i in reversed(range(len(larger)))]
-    # The authors' first layer is a transposed convolution: its constants are those of whole maps, which the norm takes.
+    # The norm takes away constants of whole maps, all that the authors' transposed convolution has; not of places.
     first = nn.Linear(inputs + given, widths[0] * h * w, bias=not centred(norm))
     layers: list[nn.Module] = [first, nn.Unflatten(1, (widths[0], h, w))]
     for (before, after), size in zip(pairwise([*widths, channels]), larger, strict=True):
