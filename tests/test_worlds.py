@@ -57,6 +57,17 @@ def test_every_look_is_an_ink_on_a_ground_by_chance(pictures):
     assert not np.array_equal(looks, worlds.inked(many, seed=1)[1])
 
 
+def test_no_two_grounds_share_an_ink(pictures):
+    many = np.tile(pictures, (300, 1, 1))
+    made, labels = worlds.on_grounds(many, seed=0)
+    inks = [*worlds.FILLINGS.values()]
+    for label, ground in enumerate(worlds.GROUNDS.values()):
+        assert {tuple(colour) for colour in made[labels == label][:, 0, 0]} == {ground}
+        assert {tuple(colour) for colour in made[labels == label][:, 12, 8]} == set(inks[2 * label : 2 * label + 2])
+    assert np.bincount(labels).min() > len(many) / 4
+    assert not np.array_equal(labels, worlds.on_grounds(many, seed=1)[1])
+
+
 def test_outlines_are_the_borders_of_shapes_without_holes(pictures):
     lines, shapes = worlds.outlines(pictures), worlds.shapes(pictures)
     assert shapes[:, 8, 8].all(), "a hole is filled"

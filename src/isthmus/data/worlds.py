@@ -28,6 +28,7 @@ FILLINGS: dict[str, Colour] = {
     "cyan": (40, 210, 220),
 }
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
+OWN_INKS = len(FILLINGS) // len(GROUNDS)  # red and green are those of black, and so on, where inks are not shared
 LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
 TWIN, STRIP = 8, 36  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
 TWIN_COLOURS = tuple(FILLINGS.values())[:4]
@@ -65,6 +66,14 @@ def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
     looks = np.random.default_rng(seed).integers(len(LOOKS), size=len(pixels))
     grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
     return coloured(pixels, grounds[looks // len(inks)], inks[looks % len(inks)]), looks
+
+
+def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
+    """Each picture on one of `GROUNDS` in an ink that no other ground has, both at random, and on which ground."""
+    chosen = np.random.default_rng(seed).integers(len(FILLINGS), size=len(pixels))
+    grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
+    labels = chosen // OWN_INKS
+    return coloured(pixels, grounds[labels], inks[chosen]), labels
 
 
 def shapes(pixels: Array) -> Array:

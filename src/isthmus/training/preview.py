@@ -28,14 +28,18 @@ def preview(model: Model, batches: Sequence[Batch], draws: int = 2) -> list[Tens
 
 
 def translations(model: Translates, batches: Sequence[Batch], draws: int) -> list[Tensor]:
-    """Sources, and below them what becomes of them: in each class, or in the other domain, as often as `draws`."""
+    """Sources, and below them what becomes of them: in each class, or in the other domain, as often as `draws`.
+
+    A model that draws nothing by chance makes the same every time, which is shown once.
+    """
     if not {"a", "b"} & {*model.targets}:
         image = batches[0].image
         return [image, *(model.translate(image, to) for to in model.targets[:MANY])]
     rows = []
     for batch, to in zip(batches, ("b", "a"), strict=False):
         if to in model.targets:
-            rows += [batch.image, *(model.translate(batch.image, to) for _ in range(draws))]
+            drawn = [model.translate(batch.image, to) for _ in range(draws)]
+            rows += [batch.image, *(drawn[:1] if torch.equal(drawn[0], drawn[-1]) else drawn)]
     return rows
 
 
