@@ -53,6 +53,17 @@ def test_only_the_true_target_is_associated():
     torch.testing.assert_close(converter.losses, wanted)
 
 
+def test_all_kinds_of_pairs_are_one_batch_whose_statistics_tell_nothing():
+    model, given, seen = pldt(), pairs((None, None)), []
+    model.association_judge.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0][:, 1:]))
+    for _ in model.turns(iter(given)):
+        pass
+    true, irrelevant = given[0][1].image, given[1][1].image
+    assert [len(targets) for targets in seen] == [12, 12], "the judge's turn and the converter's"
+    for targets in seen:
+        torch.testing.assert_close(targets[:8], torch.cat([true, irrelevant]))
+
+
 def test_a_target_of_the_sources_class_is_not_irrelevant():
     model, given = pldt(), pairs()
     _, association, _ = model.turns(iter(given))

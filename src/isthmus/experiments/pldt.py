@@ -33,7 +33,7 @@ def measure(
         assert targets.labels is not None
         members = (targets.labels == label).nonzero().flatten()
         chosen = targets.batch(members[torch.randint(len(members), (len(batch),))]).to(model.device)
-        logits.append(model.judge(batch.image, chosen.image))
+        logits += model.judge(batch.image, chosen.image)
     found = torch.cat(logits, dim=1).argmax(1)
     return {"retrieval": {"accuracy": (found == batch.label).double().mean().item()}}
 

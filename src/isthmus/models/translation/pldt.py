@@ -12,7 +12,7 @@ images have classes, those of the source's own class are no irrelevant ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -75,23 +75,30 @@ class PLDT(Model, Translates):
             judged = {"real": real(self.realism_judge(b)), "fake": fake(self.realism_judge(made.detach()))}
             yield Turn("realism", judged)
         if self.association:
-            judged = {"associated": real(self.judge(a, b)), "fake": fake(self.judge(a, made.detach()))}
-            if self.irrelevant:
-                judged["irrelevant"] = self.unassociated(a, target, next(batches)[1])
+            others = [next(batches)[1]] if self.irrelevant else []
+            kinds = [b, *(other.image for other in others)]
+            associated, *irrelevant, made_up = self.judge(a, *kinds, made.detach())
+            judged = {"associated": real(associated), "fake": fake(made_up)}
+            for other, logits in zip(others, irrelevant, strict=True):
+                judged["irrelevant"] = unassociated(logits, target, other)
             yield Turn("association", judged)
-            losses["association"] = self.association * real(self.judge(a, made))
+            losses["association"] = self.association * real(self.judge(a, *kinds, made)[-1])
         if self.realism:
             losses["realism"] = self.realism * real(self.realism_judge(made))
         yield Turn("converter", losses)
 
-    def judge(self, a: Tensor, b: Tensor) -> Tensor:
-        """Logits [batch, 1] of a target belonging to a source."""
-        return self.association_judge(torch.cat([a, b], dim=1))
+    def judge(self, a: Tensor, *targets: Tensor) -> Sequence[Tensor]:
+        """For each of `targets` the logits [batch, 1] of belonging to a source.
 
-    def unassociated(self, a: Tensor, own: Batch, other: Batch) -> Tensor:
-        """-log(1 - D_A) of sources with other targets than their `own`, where these differ in class."""
-        costs = F.softplus(self.judge(a, other.image).float()).flatten()
-        return costs.mean() if own.labels is None else (costs * (own.label != other.label)).mean()
+        All are one batch: the statistics of one kind alone would tell it from another, whatever belongs to what.
+        """
+        return self.association_judge(torch.cat([torch.cat([a, b], dim=1) for b in targets])).chunk(len(targets))
 
     def translate(self, image: Tensor, to: str) -> Tensor:
         return self.converter(image)
+
+
+def unassociated(logits: Tensor, own: Batch, other: Batch) -> Tensor:
+    """-log(1 - D_A) of sources with other targets than their `own`, where these differ in class."""
+    costs = F.softplus(logits.float()).flatten()
+    return costs.mean() if own.labels is None else (costs * (own.label != other.label)).mean()
