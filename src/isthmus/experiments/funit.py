@@ -1,10 +1,9 @@
-"""Images become ones of classes that no training image was of, known by one or by five examples.
+"""Digits get a look of which no training image was, known by one or by five examples, and stay the digits.
 
-In the first experiment the classes are digits: of 0 to 6 learnt, a 7, 8 or 9. `one` and `five` are the shares of
-translations that a judge of all ten takes for the class that so many examples show, `chance` is one of ten, and `gain`
-what five examples add. In the second the classes are looks, an ink on a ground, three of which were never seen; a
-further judge says whether the digit, which no label tells, has stayed. A discriminator that is told no classes, and
-features that need not match, leave the generator free to make anything real.
+A look is an ink on a ground, and three of eighteen are never seen. `one` and `five` are the shares of translations that
+a judge of all looks takes for the one that so many examples show, `gain` what five examples add, `chance` one of
+eighteen. A judge of MNIST says whether the digit, which no label tells, is still there after the look is undone. A
+discriminator that is told no classes, and features that need not match, leave the generator free to make any look real.
 """
 
 from __future__ import annotations
@@ -27,28 +26,7 @@ SHOTS = {"one": 1, "five": 5}
 def measure(
     model: Any, train: Sequence[Images], test: Sequence[Images], seed: int
 ) -> Mapping[str, Mapping[str, float]]:
-    """How often images of known classes become ones of each unseen class of the data set."""
-    import torch
-
-    from isthmus.data.images import to_unit
-    from isthmus.evaluation.judge import judge
-
-    learnt, shown = whole(test[0], "train"), whole(test[0], "test")
-    eye, chance = judge(learnt, shown), 1 / len(shown.spec.classes)
-    index = torch.randperm(len(shown))
-    index = index[isin(shown, index, model.spec.classes)][:SOURCES]
-    rates = {}
-    for name, shots in SHOTS.items():
-        seen = [eye.classify(to_unit(made)) == label for label, made in carried(model, shown, index, shots)]
-        rates[name] = torch.cat(seen).double().mean().item()
-    gain = rates["five"] - rates["one"]
-    return {"unseen": {**rates, "gain": gain, "chance": chance, "judge": eye.accuracy}}
-
-
-def with_digits(
-    model: Any, train: Sequence[Images], test: Sequence[Images], seed: int
-) -> Mapping[str, Mapping[str, float]]:
-    """The same of looks, and how many of the digits are still told after the look is undone."""
+    """How often images of known looks become ones of each unseen look, and keep their digit."""
     import torch
 
     from isthmus.data.images import to_unit
@@ -57,16 +35,24 @@ def with_digits(
     from isthmus.data.worlds import FILLINGS, GROUNDS, LOOKS, uncoloured
     from isthmus.evaluation.judge import judge
 
-    found, mnist, shown = measure(model, train, test, seed), DataOptions(data=("mnist",)), whole(test[0], "test")
-    (learnt,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
-    eye, index = judge(learnt, truth), torch.arange(len(shown))
+    learnt, shown, mnist = whole(test[0], "train"), whole(test[0], "test"), DataOptions(data=("mnist",))
+    (plain,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
+    looks, digits = judge(learnt, shown), judge(plain, truth)
+    index = torch.randperm(len(shown))
     index = index[isin(shown, index, model.spec.classes)][:SOURCES]
-    kept = []
-    for label, made in carried(model, shown, index, SHOTS["five"]):
-        ink, ground = LOOKS[label].split(" on ")
-        grey = uncoloured(made.permute(0, 2, 3, 1).numpy(), GROUNDS[ground], FILLINGS[ink])
-        kept.append(eye.classify(to_unit(torch.from_numpy(grey)[:, None])) == truth.batch(index).label)
-    return {**found, "digits": {"kept": torch.cat(kept).double().mean().item(), "judge": eye.accuracy}}
+    rates, kept = {}, []
+    for name, shots in SHOTS.items():
+        seen = []
+        for label, made in carried(model, shown, index, shots):
+            seen.append(looks.classify(to_unit(made)) == label)
+            ink, ground = LOOKS[label].split(" on ")
+            grey = uncoloured(made.permute(0, 2, 3, 1).numpy(), GROUNDS[ground], FILLINGS[ink])
+            kept.append(digits.classify(to_unit(torch.from_numpy(grey)[:, None])) == truth.batch(index).label)
+        rates[name] = torch.cat(seen).double().mean().item()
+    return {
+        "unseen": {**rates, "gain": rates["five"] - rates["one"], "chance": 1 / len(LOOKS), "judge": looks.accuracy},
+        "digits": {"kept": torch.cat(kept).double().mean().item(), "judge": digits.accuracy},
+    }
 
 
 def whole(part: Images, split: Any) -> Images:
@@ -105,34 +91,27 @@ def carried(model: Any, images: Images, index: Tensor, shots: int) -> list[tuple
     return made
 
 
-SMALL = {"features": 8, "halved": 2, "blocks": 1, "hidden": 64, "judged": 2, "style_size": 16, "lr": 5e-4}
-NO_CLASSES = {"no classes": {"conditional": False, "matching": 0.0}}
-
 EXPERIMENTS = (
     Experiment(
         name="funit",
-        claim="digits become ones of a class that was never seen, of which there are one or five examples",
-        training=Training(
-            model="funit",
-            data={"data": ("mnist:0-6",)},
-            options=SMALL,
-            run={"steps": 2000, "batch_size": 16, "average": 0.995},
-        ),
-        bars=(Bar("unseen/one", at_least=0.2), Bar("unseen/gain", at_least=0.0)),
-        ablations=NO_CLASSES,
-        measure=measure,
-    ),
-    Experiment(
-        name="funit-inks",
         claim="digits get the look of one example, in an ink and on a ground that were never seen together",
         training=Training(
             model="funit",
             data={"data": ("mnist-inks:0-4,6,8-15,17",)},
-            options=SMALL,
-            run={"steps": 2000, "batch_size": 16, "average": 0.995},
+            options={
+                "features": 8,
+                "halved": 1,
+                "blocks": 1,
+                "hidden": 64,
+                "judged": 2,
+                "style_size": 16,
+                "reconstruction": 1.0,
+                "lr": 1e-3,
+            },
+            run={"steps": 3000, "batch_size": 16, "average": 0.995},
         ),
-        bars=(Bar("unseen/one", at_least=0.8), Bar("digits/kept", at_least=0.8)),
-        ablations=NO_CLASSES,
-        measure=with_digits,
+        bars=(Bar("unseen/one", at_least=0.2), Bar("unseen/gain", at_least=0.0), Bar("digits/kept", at_least=0.5)),
+        ablations={"no classes": {"conditional": False, "matching": 0.0}},
+        measure=measure,
     ),
 )
