@@ -44,9 +44,9 @@ EXPERIMENTS = (
         claim="a digit becomes the same digit by another hand, blue on yellow, from pairs that share their class alone",
         training=Training(
             model="pldt",
-            data={"data": ("mnist", "mnist-coloured"), "pair": "class"},
-            options={"features": 16, "lr": 5e-4},
-            run={"steps": 4000, "batch_size": 32, "average": 0.99},
+            data={"data": ("mnist", "mnist-coloured"), "pair": "class", "size": "16"},
+            options={"features": 24, "lr": 5e-4},
+            run={"steps": 8500, "batch_size": 64, "average": 0.99},
         ),
         bars=(Bar("a_to_b/accuracy", at_least=0.90), Bar("retrieval/accuracy", at_least=0.60)),
         ablations={"no discriminator of pairs": {"association": 0.0}, "no irrelevant targets": {"irrelevant": False}},
