@@ -126,7 +126,8 @@ def test_the_classifier_learns_classes_and_describes_by_what_is_below_them():
     logits = model.head(model.describe(batch.image))
     torch.testing.assert_close(turn.losses["class"], F.cross_entropy(logits, batch.label))
     assert model.describe(batch.image).shape == (4, 8)
-    assert [m.out_channels for m in model.body if isinstance(m, torch.nn.Conv2d)] == [4, 8, 16, 8]
+    of_paper = DTNClassifier(features=4).build(Spec(1, 32, 32, ("0", "1")))
+    assert [m.out_channels for m in of_paper.body if isinstance(m, torch.nn.Conv2d)] == [4, 8, 16, 8]
     torch.testing.assert_close(model.classify(batch.image).exp().sum(1), torch.ones(4))
 
 
