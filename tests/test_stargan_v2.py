@@ -7,7 +7,8 @@ from torch import nn
 
 from isthmus.core import Batch, Spec, Styles
 from isthmus.errors import ConfigError, DataError
-from isthmus.models.translation.stargan_v2 import Mapping, StarGANv2, StyledUp, others
+from isthmus.models.translation.stargan_v2 import Mapping, StarGANv2, others
+from isthmus.nn.style import StyledUp
 
 SPEC = Spec(3, 9, 6, ("cat", "dog", "fox"), "animals")
 NETS = {"generator": "generator", "mapping": "mapping", "encoder": "style_encoder", "discriminator": "discriminator"}

@@ -12,6 +12,8 @@ from isthmus.nn.initialise import glorot
 from isthmus.nn.norm import Norm, centred, constrained, normalised
 from isthmus.nn.strided import SMALLEST, Discriminator
 
+HALF = 0.5**0.5  # brings the sum of a block's two branches to the variance of one
+
 
 class Up(nn.Module):
     """Norm, ReLU, upsampling, convolution, norm, ReLU, convolution, beside a 1x1 convolution: maps of a larger size.

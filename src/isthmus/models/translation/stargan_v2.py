@@ -26,53 +26,10 @@ from isthmus.losses.shared import divided
 from isthmus.nn.conv import halvings
 from isthmus.nn.initialise import he
 from isthmus.nn.labels import classes_of, own
-from isthmus.nn.norm import normalised
-from isthmus.nn.residual import PreActivated
-from isthmus.nn.style import AdaIN
-from isthmus.nn.translators import Size, size, sizes
+from isthmus.nn.residual import HALF, PreActivated
+from isthmus.nn.style import PreActivatedTranslator
 
 __all__ = ["StarGANv2"]
-
-HALF = 0.5**0.5  # brings the sum of a block's two branches to the variance of one
-
-
-class StyledUp(nn.Module):
-    """Adaptive norm, leaky ReLU, nearest upsampling, convolution, and again without upsampling, beside the map."""
-
-    def __init__(self, before: int, after: int, style: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList([AdaIN(style, before), AdaIN(style, after)])
-        self.first, self.second = (nn.Conv2d(n, after, 3, padding=1, bias=False) for n in (before, after))
-        self.shortcut = nn.Conv2d(before, after, 1, bias=False) if before != after else nn.Identity()
-
-    def forward(self, x: Tensor, style: Tensor, size: Size) -> Tensor:
-        y = self.first(F.interpolate(F.leaky_relu(self.norms[0](x, style), 0.2), size))
-        y = self.second(F.leaky_relu(self.norms[1](y, style), 0.2))
-        return HALF * (y + F.interpolate(self.shortcut(x), size))
-
-
-class Generator(nn.Module):
-    """Images and styles [batch, style] to images of the same size."""
-
-    def __init__(self, channels: int, features: int, halved: int, blocks: int, style: int) -> None:
-        super().__init__()
-        widths = [features * min(8, 1 << i) for i in range(halved + 1)]
-        downs = [PreActivated(*pair, "instance", halve=True, scale=HALF) for pair in pairwise(widths)]
-        middle = [PreActivated(widths[-1], widths[-1], "instance", scale=HALF) for _ in range(blocks)]
-        self.encoder = nn.Sequential(nn.Conv2d(channels, features, 3, padding=1, bias=False), *downs, *middle)
-        ways = [(widths[-1], widths[-1])] * blocks + [*pairwise(widths[::-1])]
-        self.decoder = nn.ModuleList(StyledUp(before, after, style) for before, after in ways)
-        self.image = nn.Sequential(
-            normalised("instance", features), nn.LeakyReLU(0.2), nn.Conv2d(features, channels, 1)
-        )
-        self.halved, self.blocks = halved, blocks
-
-    def forward(self, image: Tensor, style: Tensor) -> Tensor:
-        *larger, smallest = sizes(size(image), self.halved)
-        x = self.encoder(image)
-        for block, to in zip(self.decoder, [smallest] * self.blocks + larger[::-1], strict=True):
-            x = block(x, style, to)
-        return self.image(x)
 
 
 class Mapping(nn.Module):
@@ -145,7 +102,7 @@ class StarGANv2(Model, Styles):
     def networks(self, spec: Spec) -> None:
         domains = classes_of(spec)
         halved = len(halvings(spec.height, spec.width, self.smallest, least=1)) - 1
-        self.generator = Generator(spec.channels, self.features, halved, self.blocks, self.style_size)
+        self.generator = PreActivatedTranslator(spec.channels, self.features, halved, self.blocks, self.style_size)
         self.mapping = Mapping(self.latent, self.hidden, self.style_size, domains)
         self.style_encoder = ByDomain(spec, self.features, domains, self.style_size)
         self.discriminator = ByDomain(spec, self.features, domains, 1)
