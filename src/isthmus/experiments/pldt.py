@@ -45,8 +45,8 @@ EXPERIMENTS = (
         training=Training(
             model="pldt",
             data={"data": ("mnist", "mnist-coloured"), "pair": "class", "size": "16"},
-            options={"features": 24, "lr": 5e-4},
-            run={"steps": 8500, "batch_size": 64, "average": 0.99},
+            options={"features": 24, "lr": 1e-3},
+            run={"steps": 8500, "batch_size": 64, "average": 0.998},
         ),
         bars=(Bar("a_to_b/accuracy", at_least=0.90), Bar("retrieval/accuracy", at_least=0.60)),
         ablations={"no discriminator of pairs": {"association": 0.0}, "no irrelevant targets": {"irrelevant": False}},
