@@ -52,9 +52,9 @@ def told(model: Any, train: Sequence[Images], test: Sequence[Images], seed: int)
 
 
 LEARNT = 5000  # images that the control learns from
-FORM = {"channels": 3, "size": "28"}
+FORM = {"channels": 3, "size": "28", "crop": 0.14}
 
-F = Training("dtn-classifier", {"data": ("mnist-m",), **FORM}, {"features": 16}, {"steps": 3000, "batch_size": 64})
+F = Training("dtn-classifier", {"data": ("mnist-m",), **FORM}, {"features": 48}, {"steps": 1800, "batch_size": 64})
 
 EXPERIMENTS = (
     Experiment(
@@ -63,8 +63,8 @@ EXPERIMENTS = (
         training=Training(
             model="dtn",
             data={"data": ("mnist-m", "mnist"), **FORM},
-            options={"features": 16, "constancy": 0.2},
-            run={"steps": 3000, "batch_size": 32, "average": 0.995},
+            options={"features": 24, "constancy": 0.3, "lr": 1e-3},
+            run={"steps": 2800, "batch_size": 32, "average": 0.995},
             parts={"f": F},
         ),
         bars=(Bar("digit/kept", at_least=0.85),),
