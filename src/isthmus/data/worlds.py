@@ -64,16 +64,19 @@ def in_domains(pixels: Array) -> tuple[Array, Array]:
 def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
     """Each picture in an ink of `FILLINGS` on one of `GROUNDS`, both at random, and in which of `LOOKS`."""
     looks = np.random.default_rng(seed).integers(len(LOOKS), size=len(pixels))
-    grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
-    return coloured(pixels, grounds[looks // len(inks)], inks[looks % len(inks)]), looks
+    return in_looks(pixels, looks // len(FILLINGS), looks % len(FILLINGS)), looks
 
 
 def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
     """Each picture on one of `GROUNDS` in an ink that no other ground has, both at random, and on which ground."""
-    chosen = np.random.default_rng(seed).integers(len(FILLINGS), size=len(pixels))
+    inks = np.random.default_rng(seed).integers(len(FILLINGS), size=len(pixels))
+    return in_looks(pixels, inks // OWN_INKS, inks), inks // OWN_INKS
+
+
+def in_looks(pixels: Array, ground: Array, ink: Array) -> Array:
+    """Each picture on its own of `GROUNDS`, in its own ink of `FILLINGS`, both by their places there, [n]."""
     grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
-    labels = chosen // OWN_INKS
-    return coloured(pixels, grounds[labels], inks[chosen]), labels
+    return coloured(pixels, grounds[ground], inks[ink])
 
 
 def shapes(pixels: Array) -> Array:

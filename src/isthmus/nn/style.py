@@ -97,7 +97,7 @@ class StyledUp(nn.Module):
 
 
 class PreActivatedTranslator(nn.Module):
-    """Images and styles [batch, style] to images of the same size, by blocks that begin with their norms (the same)."""
+    """Images and styles [batch, style] to images of their size, by blocks that begin with norms (Choi et al., 2020)."""
 
     def __init__(self, channels: int, features: int, halved: int, blocks: int, style: int) -> None:
         super().__init__()

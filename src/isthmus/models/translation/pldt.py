@@ -75,12 +75,12 @@ class PLDT(Model, Translates):
             judged = {"real": real(self.realism_judge(b)), "fake": fake(self.realism_judge(made.detach()))}
             yield Turn("realism", judged)
         if self.association:
-            others = [next(batches)[1]] if self.irrelevant else []
-            kinds = [b, *(other.image for other in others)]
+            other = next(batches)[1] if self.irrelevant else None
+            kinds = [b] if other is None else [b, other.image]
             associated, *irrelevant, made_up = self.judge(a, *kinds, made.detach())
             judged = {"associated": real(associated), "fake": fake(made_up)}
-            for other, logits in zip(others, irrelevant, strict=True):
-                judged["irrelevant"] = unassociated(logits, target, other)
+            if other is not None:
+                judged["irrelevant"] = unassociated(irrelevant[0], target, other)
             yield Turn("association", judged)
             losses["association"] = self.association * real(self.judge(a, *kinds, made)[-1])
         if self.realism:
