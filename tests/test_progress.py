@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import rich.console
 
+from command_line import train_vae
 from isthmus.apps.bulk import opened
 from isthmus.core import Spec, steps
 from isthmus.core.steps import watching
@@ -126,3 +128,8 @@ def test_commands_watch_the_models_that_they_open(tmp_path: Path, clock: Clock, 
         for _ in steps(range(3), "rows"):
             clock.wait(0.6)
     assert titles(terminal) == {"rows"}
+
+
+def test_a_run_shorter_than_a_log_interval_says_its_losses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_vae(tmp_path / "run", "--log-every", "100") == 0
+    assert re.search(r"run: step 12 of 12  vae/\S+ \d", capsys.readouterr().err)

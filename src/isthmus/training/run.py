@@ -160,8 +160,7 @@ class Run:
                 # Last, since what comes after the last checkpoint is lost with a process that is killed.
                 if trainer.step % options.checkpoint_every == 0 and trainer.step < options.steps:
                     self.checkpoint(log)
-            bar.update(trainer.step, {}, 0)
-            self.checkpoint(log)
+            bar.update(trainer.step, self.checkpoint(log), 0)
             if log:
                 log.close()
         if self.stopped and trainer.step < options.steps:
@@ -191,18 +190,19 @@ class Run:
             f"{self.folder.checkpoints}. Try a lower learning rate or --clip 1"
         )
 
-    def checkpoint(self, log: Log | None) -> None:
-        """Validate and save, unless the weights are no longer finite."""
+    def checkpoint(self, log: Log | None) -> dict[str, float]:
+        """Validate and save, unless the weights are no longer finite. Returns the losses since they were last logged."""
         losses = self.checked(self.trainer.losses())
         if log and losses:
             log.write(self.trainer.step, losses)
         if not all(bool(t.isfinite().all()) for t in self.model.state_dict().values() if t.is_floating_point()):
             raise TrainingError(self.diverged("weights that are not finite appeared"))
-        if not self.main or self.folder.at(self.trainer.step).exists():  # it is, where a run is stopped right after one
-            return
-        if self.held_out:
-            self.validate(log)
-        self.folder.save(self.trainer, self.options.keep)
+        saved = self.folder.at(self.trainer.step).exists()  # it is, where a run is stopped right after one
+        if self.main and not saved:
+            if self.held_out:
+                self.validate(log)
+            self.folder.save(self.trainer, self.options.keep)
+        return losses
 
     def validate(self, log: Log | None) -> None:
         """Log the losses on held-out images, and keep the best checkpoint by them."""
