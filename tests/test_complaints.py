@@ -1,7 +1,7 @@
 """What users of such toolkits have complained of for years, each gone. The others have files of their own:
 
 resume (test_resume), one image or folder without retyping options (test_use_commands), channels, bit depths and sizes
-(test_forms, test_data_read), two processes (test_distributed), NaN that trains on (test_trainer), layouts, leaks
+(test_forms, test_data_read), two processes (test_distributed), NaN that trains on (test_run), layouts, leaks
 between splits and silent mistakes with data (test_data_folders, test_data_check), and all of it once for translators
 (test_translate_end_to_end).
 """
