@@ -191,7 +191,7 @@ class Run:
         )
 
     def checkpoint(self, log: Log | None) -> dict[str, float]:
-        """Validate and save, unless the weights are no longer finite. Returns the losses since they were last logged."""
+        """Validate and save, unless the weights are no longer finite. Returns the losses since the last log."""
         losses = self.checked(self.trainer.losses())
         if log and losses:
             log.write(self.trainer.step, losses)
