@@ -33,8 +33,16 @@ EXPERIMENTS = (
         training=Training(
             model="cut",
             data={"data": ("mnist", "mnist-coloured"), "channels": 3},
-            options={"features": 16, "blocks": 3, "patch": 2, "places": 64, "hidden": 64},
-            run={"steps": 4500, "batch_size": 4},
+            options={
+                "features": 16,
+                "blocks": 3,
+                "patch": 1,
+                "contrast": 0.5,
+                "identity": 0.5,
+                "places": 64,
+                "hidden": 64,
+            },
+            run={"steps": 4500, "batch_size": 4, "average": 0.995},
         ),
         bars=(Bar("transform/kept", at_least=0.9),),
         ablations={"no contrast": {"contrast": 0.0, "identity": 0.0}},
