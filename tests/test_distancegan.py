@@ -165,6 +165,9 @@ def test_images_without_distances_are_refused():
 def test_players_are_those_of_the_authors_code():
     for player in distancegan().players().values():
         assert (player.optimizer, player.lr, player.settings) == ("Adam", 2e-4, {"betas": (0.5, 0.999)})
+        assert player.schedule(1.0) == 1
+    for player in distancegan(constant=0.5).players().values():
+        assert [player.schedule(t) for t in (0.0, 0.5, 0.75, 1.0)] == [1, 1, 0.5, 0]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 13), (1, 2, 1), (4, 33, 20)])
@@ -177,7 +180,13 @@ def test_any_image_size(shape):
 
 
 @pytest.mark.parametrize(
-    ("options", "word"), [({"cycle": 1.0}, "--sides both"), ({"pairwise": -1.0}, "pairwise"), ({"items": 1}, "items")]
+    ("options", "word"),
+    [
+        ({"cycle": 1.0}, "--sides both"),
+        ({"pairwise": -1.0}, "pairwise"),
+        ({"items": 1}, "items"),
+        ({"constant": 2.0}, "part"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(options, word):
     with pytest.raises(ConfigError, match=word):

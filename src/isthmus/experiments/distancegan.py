@@ -44,8 +44,8 @@ EXPERIMENTS = (
         training=Training(
             model="distancegan",
             data={"data": ("mnist", "mnist-coloured")},
-            options={"features": 16, "blocks": 3, "patch": 2, "pairwise": 0.5},
-            run={"steps": 4000, "batch_size": 8},
+            options={"features": 16, "blocks": 3, "patch": 1, "pairwise": 0.5, "constant": 0.5},
+            run={"steps": 6000, "batch_size": 8, "average": 0.995},
         ),
         bars=(Bar("distances/correlation", at_least=0.9), Bar("transform/kept", at_least=0.9)),
         ablations={"no distances": {"pairwise": 0.0}},

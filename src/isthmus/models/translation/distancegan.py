@@ -24,6 +24,7 @@ from isthmus.errors import ConfigError, DataError
 from isthmus.losses.adversarial import objective
 from isthmus.nn.initialise import small
 from isthmus.nn.patch import PatchDiscriminator
+from isthmus.nn.schedule import falling
 from isthmus.nn.translators import Translator
 
 __all__ = ["DistanceGAN"]
@@ -79,6 +80,7 @@ class DistanceGAN(Model, Translates):
     self_distance: float = 0.0  # weight of distances between the halves of an image
     cycle: float = 0.0  # weight of what is missed there and back, where there are both sides
     items: int = 400  # training images of each domain, at most, whose distances are measured before
+    constant: float = 1.0  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
     separable = False  # distances are between the images of a batch
 
@@ -88,6 +90,7 @@ class DistanceGAN(Model, Translates):
         self.at_least(items=3)
         if self.cycle and self.sides == "one":
             raise ConfigError("cycle takes a way back: give --sides both with it")
+        falling(self.constant)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -106,7 +109,7 @@ class DistanceGAN(Model, Translates):
         small(self.generators, self.discriminators)
 
     def players(self) -> dict[str, Player]:
-        settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}
+        settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999), "schedule": falling(self.constant)}
         return {
             "discriminator": Player(*self.discriminators.values(), **settings),
             "generator": Player(*self.generators.values(), **settings),
