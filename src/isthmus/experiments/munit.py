@@ -1,11 +1,12 @@
 """An outline becomes its shape in many colours, drawn at random or taken from an example, and nothing tells which.
 
 Outlines and filled shapes are never shown in pairs, but the shape that belongs to an outline is known. A colour is
-reached where one of 50 random styles gives it to a shape, near enough to be named. `iou` is the overlap of what is
-bright with the true shape, `example` the share of translations that have the colour of the picture whose style they
-were given, `recovered` the correlation of a style with what the style encoder finds in its translation. Without the
-style's own loss the decoder may ignore it. The cycle loss, which the paper has for some of its data, is on; where
-neither that nor the content's own loss is, the shape may change.
+reached where one of 50 random styles gives it to a shape, near enough to be named; `named` is the share of random
+styles that give any of the six. `iou` is the overlap of what is bright with the true shape, `example` the share of
+translations that have the colour of the picture whose style they were given, `recovered` the correlation of a style
+with what the style encoder finds in its translation. Without the style's own loss the decoder may ignore it. The cycle
+loss, which the paper has for some of its data, is on; where neither that nor the content's own loss is, the shape may
+change.
 
 The second experiment draws shoes and bags of their edges: how different the draws for one drawing are, as a share of
 how different real ones are, lies between 0, that of a model without styles, and 1.
@@ -52,6 +53,7 @@ def measure(
     return {
         "styles": {
             "colours": reached.mean().item(),
+            "named": (shown >= 0).double().mean().item(),
             "recovered": correlation(styles, found),
             "example": (guided == examples.label).double().mean().item(),
         },
