@@ -60,10 +60,11 @@ def test_every_look_is_an_ink_on_a_ground_by_chance(pictures):
 def test_no_two_grounds_share_an_ink(pictures):
     many = np.tile(pictures, (300, 1, 1))
     made, labels = worlds.on_grounds(many, seed=0)
-    inks = [*worlds.FILLINGS.values()]
-    for label, ground in enumerate(worlds.GROUNDS.values()):
+    assert sorted(sum(worlds.OWN_INKS.values(), ())) == sorted(worlds.FILLINGS)
+    for label, (name, ground) in enumerate(worlds.GROUNDS.items()):
         assert {tuple(colour) for colour in made[labels == label][:, 0, 0]} == {ground}
-        assert {tuple(colour) for colour in made[labels == label][:, 12, 8]} == set(inks[2 * label : 2 * label + 2])
+        inks = {worlds.FILLINGS[ink] for ink in worlds.OWN_INKS[name]}
+        assert {tuple(colour) for colour in made[labels == label][:, 12, 8]} == inks
     assert np.bincount(labels).min() > len(many) / 4
     assert not np.array_equal(labels, worlds.on_grounds(many, seed=1)[1])
 

@@ -28,7 +28,8 @@ FILLINGS: dict[str, Colour] = {
     "cyan": (40, 210, 220),
 }
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
-OWN_INKS = len(FILLINGS) // len(GROUNDS)  # red and green are those of black, and so on, where inks are not shared
+# Where inks are not shared, which are those of each ground: one more than the ground before has.
+OWN_INKS = {"black": ("red",), "grey": ("green", "blue"), "white": ("yellow", "magenta", "cyan")}
 LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
 TWIN, STRIP = 8, 36  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
 TWIN_COLOURS = tuple(FILLINGS.values())[:4]
@@ -68,9 +69,13 @@ def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
 
 
 def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
-    """Each picture on one of `GROUNDS` in an ink that no other ground has, both at random, and on which ground."""
-    inks = np.random.default_rng(seed).integers(len(FILLINGS), size=len(pixels))
-    return in_looks(pixels, inks // OWN_INKS, inks), inks // OWN_INKS
+    """Each picture on one of `GROUNDS` in one of its `OWN_INKS`, both at random, and on which ground."""
+    random, names = np.random.default_rng(seed), [*FILLINGS]
+    grounds, inks = random.integers(len(GROUNDS), size=len(pixels)), np.empty(len(pixels), np.int64)
+    for label, own in enumerate(OWN_INKS.values()):
+        here = grounds == label
+        inks[here] = random.choice([names.index(ink) for ink in own], here.sum())
+    return in_looks(pixels, grounds, inks), grounds
 
 
 def in_looks(pixels: Array, ground: Array, ink: Array) -> Array:
