@@ -51,6 +51,18 @@ def test_what_is_shared_are_the_same_parameters_and_the_ends_are_single_convolut
     assert ids(shared, own) <= set(map(id, parameters))
 
 
+def test_widths_are_those_of_each_player():
+    """In the paper's networks for digits generators have 128 maps at full size, discriminators 20."""
+    model = cogan(features=5, discriminator_features=2)
+    maps = {
+        player: [m.out_channels for m in getattr(model, SHARED[player])["a"].modules() if isinstance(m, nn.Conv2d)]
+        for player in SHARED
+    }
+    assert maps == {"generator": [5], "discriminator": [4]}
+    assert (model.end["a"][0].in_channels, model.start["a"].out_channels) == (5, 2)
+    assert (CoGAN().features, CoGAN().discriminator_features) == (128, 20)
+
+
 def test_both_discriminators_end_in_one_head():
     model = cogan()
     assert ids(model.head["a"]) == ids(model.head["b"])

@@ -46,7 +46,8 @@ class CoGAN(Model, Samples):
     """CoGAN: max over D, min over G of V(D1, D2, G1, G2) with shared weights (eq. 5), generators by -log D."""
 
     latent: int = 100  # size of the code z, Gaussian
-    features: int = 32  # maps at full size, doubled whenever the sides are halved
+    features: int = 128  # the generators' maps at full size, doubled whenever the sides are halved
+    discriminator_features: int = 20  # the same of the discriminators, which the paper has far smaller
     hidden: int = 500  # units of the discriminators' last hidden layer
     upsampling: Literal["nearest", "transposed"] = "nearest"  # "transposed" is the paper's, and leaves checkerboards
     share_generators: bool = True  # whether generators share all but their last layer; without, it is an ablation
@@ -57,7 +58,7 @@ class CoGAN(Model, Samples):
     lr: float = 2e-4  # learning rate of Adam
 
     def __post_init__(self) -> None:
-        self.positive("latent", "features", "hidden", "lr")
+        self.positive("latent", "features", "discriminator_features", "hidden", "lr")
         self.not_negative("adapt", "alike", "weight_decay")
 
     def networks(self, a: Spec, b: Spec) -> None:
@@ -67,7 +68,8 @@ class CoGAN(Model, Samples):
         self.trunk = both(lambda: self.generator_trunk(sizes), self.share_generators)
         ends = {to: nn.Sequential(nn.Conv2d(self.features, n, 3, padding=1), nn.Tanh()) for to, n in channels.items()}
         self.end = nn.ModuleDict(ends)
-        self.start = nn.ModuleDict({of: nn.Conv2d(n, self.features, 5, padding=2) for of, n in channels.items()})
+        starts = {of: nn.Conv2d(n, self.discriminator_features, 5, padding=2) for of, n in channels.items()}
+        self.start = nn.ModuleDict(starts)
         self.rest = both(lambda: self.discriminator_rest(sizes), self.share_discriminators)
         self.head = both(lambda: nn.Linear(self.hidden, 2), self.share_discriminators)
         if self.adapt:
@@ -90,12 +92,13 @@ class CoGAN(Model, Samples):
 
     def discriminator_rest(self, sizes: list[tuple[int, int]]) -> nn.Module:
         """Maps of the first layer to features [batch, hidden]."""
+        widths = [self.discriminator_features << i for i in range(len(sizes))]
         layers: list[nn.Module] = [nn.MaxPool2d(2, ceil_mode=True)]
-        for i in range(1, len(sizes)):
-            layers += [nn.Conv2d(self.features << (i - 1), self.features << i, 5, padding=2), nn.PReLU()]
+        for i, (before, after) in enumerate(pairwise(widths), start=1):
+            layers += [nn.Conv2d(before, after, 5, padding=2), nn.PReLU()]
             layers += [nn.MaxPool2d(2, ceil_mode=True)] * (i + 1 < len(sizes))
-        (h, w), width = sizes[-1], self.features << (len(sizes) - 1)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * h * w, self.hidden), nn.PReLU())
+        h, w = sizes[-1]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * h * w, self.hidden), nn.PReLU())
 
     def players(self) -> dict[str, Player]:
         settings: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999), "weight_decay": self.weight_decay}
