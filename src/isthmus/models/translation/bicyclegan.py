@@ -55,15 +55,12 @@ class BicycleGAN(Model, Styles):
     lr: float = 2e-4  # learning rate of Adam
     eager = ("encoder", "discriminators")  # their graphs are gone through more than once
     paired = True
+    targets = ("b",)
 
     def __post_init__(self) -> None:
         self.positive("latent", "features", "depth", "scales", "lr")
         self.not_negative("patch", "l1", "regression", "kl")
         falling(self.constant)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return ("b",)
 
     def networks(self, a: Spec, b: Spec) -> None:
         self.generator = UNet(

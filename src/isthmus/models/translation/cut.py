@@ -60,6 +60,7 @@ class CUT(Model, Translates):
     temperature: float = 0.07  # tau, by which similarities are divided
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
+    targets = ("b",)
 
     def __post_init__(self) -> None:
         self.positive("features", "places", "hidden", "temperature", "lr")
@@ -147,10 +148,6 @@ class CUT(Model, Translates):
             similar = (asked @ held.mT).float() / self.temperature
             found.append(-similar.log_softmax(2).diagonal(dim1=1, dim2=2).mean(1))
         return torch.stack(found).mean(0)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return ("b",)
 
     def translate(self, image: Tensor, to: str) -> Tensor:
         return self.generator(image)

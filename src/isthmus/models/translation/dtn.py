@@ -49,6 +49,7 @@ class DTN(Model, Translates):
     smoothness: float = 0.0  # gamma, weight of the total variation
     upon_f: bool = True  # whether G is g(f(x)); without, G learns its own encoder, as an ablation
     lr: float = 2e-4  # learning rate of Adam
+    targets = ("b",)
 
     def __post_init__(self) -> None:
         self.positive("features", "lr")
@@ -103,10 +104,6 @@ class DTN(Model, Translates):
     def draw(self, image: Tensor, known: Tensor) -> Tensor:
         """G, of images of either domain and what f knows of them."""
         return self.g(known if self.upon_f else self.encoder(image))
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return ("b",)
 
     def translate(self, image: Tensor, to: str) -> Tensor:
         return self.draw(image, self.known(image))

@@ -44,6 +44,7 @@ class Pix2Pix(Model, Translates):
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
     paired = True
+    targets = ("b",)
 
     def __post_init__(self) -> None:
         self.positive("features", "depth", "lr")
@@ -53,10 +54,6 @@ class Pix2Pix(Model, Translates):
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must lie in [0, 1), got {self.dropout}")
         falling(self.constant)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return ("b",)
 
     def networks(self, a: Spec, b: Spec) -> None:
         self.generator = UNet(

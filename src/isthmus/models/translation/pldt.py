@@ -38,16 +38,13 @@ class PLDT(Model, Translates):
     irrelevant: bool = True  # whether D_A is shown targets of other sources; without, it is an ablation
     lr: float = 2e-4  # learning rate of Adam
     paired = True
+    targets = ("b",)
 
     def __post_init__(self) -> None:
         self.positive("latent", "features", "lr")
         self.not_negative("realism", "association")
         if not self.realism + self.association:
             raise ConfigError("with realism and association both 0 there is nothing to learn: set one of them")
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return ("b",)
 
     def networks(self, a: Spec, b: Spec) -> None:
         size = one_size(a, b)
