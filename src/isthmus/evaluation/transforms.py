@@ -9,14 +9,14 @@ from torch import Tensor
 
 from isthmus.core import Batch, Translates
 from isthmus.data.images import Images, to_bytes, to_unit
-from isthmus.data.worlds import uncoloured
+from isthmus.data.worlds import INK, PAPER, Colour, uncoloured
 from isthmus.evaluation.judge import judge
 from isthmus.evaluation.parts import each
 
 
-def grey(image: Tensor) -> Tensor:
-    """Pictures of `mnist-coloured` as the digits that they were made of: [n, 3, h, w] to [n, 1, h, w], in [-1, 1]."""
-    return to_unit(torch.from_numpy(uncoloured(to_bytes(image).permute(0, 2, 3, 1).numpy()))[:, None])
+def grey(image: Tensor, ground: Colour = PAPER, ink: Colour = INK) -> Tensor:
+    """Coloured digits as the grey ones that they were made of: [n, 3, h, w] to [n, 1, h, w], in [-1, 1]."""
+    return to_unit(torch.from_numpy(uncoloured(to_bytes(image).permute(0, 2, 3, 1).numpy(), ground, ink))[:, None])
 
 
 def one_channel(images: Images) -> Images:

@@ -26,20 +26,19 @@ def measure(
     """Digits that are kept, and the mean distance of pixels in [-1, 1] from the true translation."""
     import torch
 
-    from isthmus.data.images import to_bytes, to_unit
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
-    from isthmus.data.worlds import DOMAINS, uncoloured
+    from isthmus.data.worlds import DOMAINS
     from isthmus.evaluation.judge import judge
     from isthmus.evaluation.parts import each
+    from isthmus.evaluation.transforms import grey
 
     mnist = DataOptions(data=("mnist",))
     (learnt,), (digits,) = open_data(mnist, "train"), open_data(mnist, "test")
     eye = judge(learnt, digits)
     digits = digits.take(torch.arange(len(digits))[SOURCE :: len(DOMAINS)])
-    made = to_bytes(each(lambda batch: model.translate(batch.image, "b"), test[0], model.device))
-    ground, ink = [*DOMAINS.values()][TARGET]
-    seen = to_unit(torch.from_numpy(uncoloured(made.permute(0, 2, 3, 1).numpy(), ground, ink))[:, None])
+    made = each(lambda batch: model.translate(batch.image, "b"), test[0], model.device)
+    seen = grey(made, *[*DOMAINS.values()][TARGET])
     assert digits.labels is not None
     kept = torch.eq(eye.classify(seen), digits.labels).double().mean().item()
     truth = each(lambda batch: batch.image, digits, torch.device("cpu"))

@@ -23,11 +23,11 @@ def measure(
     """Digits kept in all domains, and the mean absolute change, of pixels in [0, 1], on the way to the own domain."""
     import torch
 
-    from isthmus.data.images import to_bytes, to_unit
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
-    from isthmus.data.worlds import DOMAINS, uncoloured
+    from isthmus.data.worlds import DOMAINS
     from isthmus.evaluation.judge import judge
+    from isthmus.evaluation.transforms import grey
 
     digits = DataOptions(data=("mnist",))
     (learnt,), (truth,) = open_data(digits, "train"), open_data(digits, "test")
@@ -38,8 +38,7 @@ def measure(
         for index in torch.arange(len(shown)).split(500):
             batch = shown.batch(index)
             made = model.translate(batch.image, to)
-            grey = uncoloured(to_bytes(made).permute(0, 2, 3, 1).numpy(), ground, ink)
-            hits.append(eye.classify(to_unit(torch.from_numpy(grey)[:, None])) == truth.batch(index).label)
+            hits.append(eye.classify(grey(made, ground, ink)) == truth.batch(index).label)
             mine = batch.label == label
             own.append((made - batch.image)[mine].abs().flatten(1).mean(1) / 2)
         kept[to] = torch.cat(hits).double().mean().item()
