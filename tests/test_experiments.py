@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image, ImageColor
 
 from isthmus.apps.cli import main
@@ -170,11 +171,26 @@ def test_what_draws_points_is_shown_beside_those_of_the_data(tmp_path, shape):
     model = find_model("gan").load()(hidden=4).build(spec)
     data = Images(torch.randint(256, (50, *shape), dtype=torch.uint8), spec)
     save_preview(model, [data], tmp_path / "points.png")
-    with Image.open(tmp_path / "points.png") as picture:
+    assert has_colours(tmp_path / "points.png", STRONG, WEAK)
+
+
+def test_points_that_are_carried_have_the_colours_of_their_classes(tmp_path):
+    spec = Spec(1, 2, 1)
+    model = find_model("discogan").load()(network="mlp").build(spec, spec)
+    pixels = torch.randint(256, (2, 50, 1, 2, 1), dtype=torch.uint8)
+    labels = torch.arange(50) % 2
+    save_preview(model, [Images(part, spec, labels) for part in pixels], tmp_path / "points.png")
+    assert has_colours(tmp_path / "points.png", to_hex("C0"), to_hex("C1"), WEAK)
+    save_preview(model, [Images(part, spec) for part in pixels], tmp_path / "points.png")
+    assert has_colours(tmp_path / "points.png", STRONG, WEAK)
+
+
+def has_colours(file, *colours):
+    """Whether a picture, which is large enough, has a pixel of nearly each colour."""
+    with Image.open(file) as picture:
         assert min(picture.size) >= 200
         shown = torch.tensor([colour for _, colour in picture.convert("RGB").getcolors(100_000)]).float()
-    for colour in (STRONG, WEAK):
-        assert (shown - torch.tensor(ImageColor.getrgb(colour))).abs().amax(1).min() < 30
+    return all((shown - torch.tensor(ImageColor.getrgb(colour))).abs().amax(1).min() < 30 for colour in colours)
 
 
 def test_the_command_lists_performs_all_and_tells_the_verdict(tmp_path, monkeypatch, capsys):

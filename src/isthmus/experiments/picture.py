@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from isthmus.core import Model, Samples
+from isthmus.core import Model, Samples, Translates
 from isthmus.data.images import Images
 from isthmus.data.pictures import grid, save_png
 from isthmus.experiments.experiment import Bar, Experiment
@@ -30,8 +30,8 @@ def save_preview(model: Model, test: Sequence[Images], file: Path) -> None:
     """What a trained model shows of itself, for a few test images; nothing of sounds, or if it has nothing to show."""
     if model.spec.rate:
         return
-    if math.prod(model.spec.shape) <= 2 and isinstance(model, Samples):
-        return save_points(model.eval(), test[0], file)
+    if math.prod(model.spec.shape) <= 2 and isinstance(model, Samples | Translates):
+        return save_points(model.eval(), test, file)
     examples = [images.batch(torch.linspace(0, len(images) - 1, COLUMNS).long()) for images in test]
     with drawing(0, model.device):
         rows = preview(model.eval(), examples, draws=1)
@@ -39,20 +39,29 @@ def save_preview(model: Model, test: Sequence[Images], file: Path) -> None:
         save_png(grid(sheet(rows), COLUMNS), file)
 
 
-def save_points(model: Model, test: Images, file: Path) -> None:
-    """Images of one or two values are numbers or points: those of the data in grey, those that are drawn above them."""
+def save_points(model: Samples | Translates, test: Sequence[Images], file: Path) -> None:
+    """Images of one or two values are numbers or points: those of the data in grey, those that are made above them.
+
+    Points are drawn, or carried to domain b in the colours of the classes that they had.
+    """
     from matplotlib.figure import Figure
 
-    assert isinstance(model, Samples)
+    source = test[0].batch(torch.arange(min(POINTS, len(test[0]))))
+    colours = [STRONG]
     with drawing(0, model.device), torch.no_grad():
-        drawn = model.sample(POINTS).flatten(1).cpu()
+        if isinstance(model, Samples):
+            data, made = test[0], model.sample(POINTS)
+        else:
+            data, made = test[1], model.translate(source.image.to(model.device), "b")
+            colours = colours if source.labels is None else [f"C{label % 10}" for label in source.labels.tolist()]
     figure = Figure(figsize=(2.5, 2.5), layout="constrained")
     axes = figure.subplots()
-    for values, colour in ((test.batch(torch.arange(min(POINTS, len(test)))).image.flatten(1), WEAK), (drawn, STRONG)):
+    truth = data.batch(torch.arange(min(POINTS, len(data)))).image
+    for values, colour in ((truth.flatten(1), [WEAK]), (made.flatten(1).cpu(), colours)):
         if values.shape[1] == 2:
-            axes.plot(*values.T.tolist(), ".", color=colour, markersize=1)
+            axes.scatter(values[:, 0].tolist(), values[:, 1].tolist(), c=colour, s=1)
         else:
-            axes.hist(values[:, 0].tolist(), bins=80, range=(-1, 1), color=colour, histtype="step")
+            axes.hist(values[:, 0].tolist(), bins=80, range=(-1, 1), color=colour[0], histtype="step")
     axes.set_xlim(-1.05, 1.05)
     axes.axis("off")
     figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
