@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import DataError
 
-VERSION = 5  # of what is kept; raise it when the meaning of an entry changes
+VERSION = 6  # of what is kept; raise it when the meaning of an entry changes
 
 Array = NDArray[Any]
 

@@ -30,7 +30,10 @@ FILLINGS: dict[str, Colour] = {
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
 # Where inks are not shared, which are those of each ground: one more than the ground before has.
 OWN_INKS = {"black": ("red",), "grey": ("green", "blue"), "white": ("yellow", "magenta", "cyan")}
-LOOKS = tuple(f"{ink} on {ground}" for ground in GROUNDS for ink in FILLINGS)
+COLOURS: dict[str, Colour] = {"black": (0, 0, 0), **FILLINGS, "white": (255, 255, 255)}
+LOOKS: dict[str, tuple[Colour, Colour]] = {  # ground and ink of each
+    f"{ink} on {ground}": (COLOURS[ground], COLOURS[ink]) for ground in COLOURS for ink in COLOURS if ink != ground
+}
 TWIN, STRIP = 8, 36  # sides of each of two shapes, in pixels, and the width of the strip at whose ends they stand
 TWIN_COLOURS = tuple(FILLINGS.values())[:4]
 SHAPE = 40  # grey above which a pixel belongs to the shape
@@ -63,9 +66,10 @@ def in_domains(pixels: Array) -> tuple[Array, Array]:
 
 
 def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
-    """Each picture in an ink of `FILLINGS` on one of `GROUNDS`, both at random, and in which of `LOOKS`."""
+    """Each picture in one of `LOOKS` at random, two of the eight `COLOURS`, and in which."""
     looks = np.random.default_rng(seed).integers(len(LOOKS), size=len(pixels))
-    return in_looks(pixels, looks // len(FILLINGS), looks % len(FILLINGS)), looks
+    ground, ink = np.array([*LOOKS.values()])[looks, :, None, None].swapaxes(0, 1)
+    return coloured(pixels, ground, ink), looks
 
 
 def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
@@ -75,13 +79,8 @@ def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
     for label, own in enumerate(OWN_INKS.values()):
         here = grounds == label
         inks[here] = random.choice([names.index(ink) for ink in own], here.sum())
-    return in_looks(pixels, grounds, inks), grounds
-
-
-def in_looks(pixels: Array, ground: Array, ink: Array) -> Array:
-    """Each picture on its own of `GROUNDS`, in its own ink of `FILLINGS`, both by their places there, [n]."""
-    grounds, inks = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
-    return coloured(pixels, grounds[ground], inks[ink])
+    ground, ink = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
+    return coloured(pixels, ground[grounds], ink[inks]), grounds
 
 
 def shapes(pixels: Array) -> Array:

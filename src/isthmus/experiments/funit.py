@@ -1,9 +1,10 @@
 """Digits get a look of which no training image was, known by one or by five examples, and stay the digits.
 
-A look is an ink on a ground, and three of eighteen are never seen. `one` and `five` are the shares of translations that
-a judge of all looks takes for the one that so many examples show, `gain` what five examples add, `chance` one of
-eighteen. A judge of MNIST says whether the digit, which no label tells, is still there after the look is undone. A
-discriminator that is told no classes, and features that need not match, leave the generator free to make any look real.
+A look is one of eight colours on another, and seven of the 56 are never seen, of which no two share ink or ground.
+`one` and `five` are the shares of translations that a judge of all looks takes for the one that so many examples show,
+`gain` what five examples add, `chance` one of 56. A judge of MNIST says whether the digit, which no label tells, is
+still there after the look is undone. A discriminator that is told no classes, and features that need not match, leave
+the generator free to make any look real.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def measure(
     from isthmus.data.images import to_unit
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
-    from isthmus.data.worlds import FILLINGS, GROUNDS, LOOKS, uncoloured
+    from isthmus.data.worlds import LOOKS, uncoloured
     from isthmus.evaluation.judge import judge
 
     learnt, shown, mnist = whole(test[0], "train"), whole(test[0], "test"), DataOptions(data=("mnist",))
@@ -45,8 +46,7 @@ def measure(
         seen = []
         for label, made in carried(model, shown, index, shots):
             seen.append(looks.classify(to_unit(made)) == label)
-            ink, ground = LOOKS[label].split(" on ")
-            grey = uncoloured(made.permute(0, 2, 3, 1).numpy(), GROUNDS[ground], FILLINGS[ink])
+            grey = uncoloured(made.permute(0, 2, 3, 1).numpy(), *LOOKS[shown.spec.classes[label]])
             kept.append(digits.classify(to_unit(torch.from_numpy(grey)[:, None])) == truth.batch(index).label)
         rates[name] = torch.cat(seen).double().mean().item()
     return {
@@ -97,7 +97,7 @@ EXPERIMENTS = (
         claim="digits get the look of one example, in an ink and on a ground that were never seen together",
         training=Training(
             model="funit",
-            data={"data": ("mnist-inks:0-4,6,8-15,17",)},
+            data={"data": ("mnist-inks:1-7,9-15,17-23,25-31,33-39,41-47,49-55",)},
             options={
                 "features": 8,
                 "halved": 1,
