@@ -67,8 +67,9 @@ EXPERIMENTS = (
             options={**SMALL, "latent": 3},
             run=RUN,
         ),
-        bars=(Bar("styles/diversity_b", at_least=0.25), Bar("styles/diversity_b", at_most=1.0)),
+        bars=munit.FILLED,
         ablations={"noise that is not found again": {"cycles": "random", "regression": 0.0}},
+        measure=munit.filled,
         groups=("a_to_b",),
     ),
 )
