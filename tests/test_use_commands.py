@@ -131,6 +131,10 @@ def test_exit_codes_of_the_command_line(bridge: str, here: Path, capsys: pytest.
     put("in/a.jpg")
     assert main(["translate", bridge, "in", "--to", "b", "--out", "out", "-n", "2", "--seed", "0"]) == 0
     assert files("out") == ["a-1.png", "a-2.png"]
+    capsys.readouterr()
+    assert main(["translate", bridge, "in/a.jpg", "--to", "b"]) == 0
+    assert files("translated") == ["a.png"]
+    assert capsys.readouterr().out == "translations are in translated\n"
     Path("in/b.jpg").write_bytes(b"")
     assert main(["translate", bridge, "in/a.jpg", "in/b.jpg", "--out", "other"]) == 2
     assert files("other") == ["a.png"]

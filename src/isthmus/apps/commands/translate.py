@@ -11,7 +11,7 @@ import tyro
 def translate(
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT [INPUT ...]")],
-    out: Path,
+    out: Path = Path("translated"),
     to: str | None = None,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
     style: tuple[Path, ...] = (),
@@ -65,4 +65,6 @@ def translate(
                 leave_out(error, done.failed)
     if grid is not None and done.rows:
         write(grid, sheet(done.rows))
+    if len(done.failed) < len(jobs):
+        print(f"translations are in {out}")
     report(done.failed, len(jobs))
