@@ -108,7 +108,7 @@ EXPERIMENTS = (
                 "reconstruction": 1.0,
                 "lr": 1e-3,
             },
-            run={"steps": 3000, "batch_size": 16, "average": 0.995},
+            run={"steps": 4000, "batch_size": 16, "average": 0.995},
         ),
         bars=(Bar("unseen/one", at_least=0.2), Bar("unseen/gain", at_least=0.0), Bar("digits/kept", at_least=0.5)),
         ablations={"no classes": {"conditional": False, "matching": 0.0}},
