@@ -8,6 +8,8 @@ from torch import nn
 from isthmus.core import Batch, Spec
 from isthmus.errors import ConfigError
 from isthmus.models.translation.cogan import CoGAN, told
+from isthmus.training.draws import shown
+from isthmus.training.preview import preview
 
 CLASSES = ("0", "1", "2")
 A, B = Spec(1, 12, 10, CLASSES), Spec(3, 12, 10, CLASSES)
@@ -168,6 +170,21 @@ def test_a_sample_is_the_first_of_a_pair():
     drawn = model.sample(3, temperature=0.5)
     torch.manual_seed(1)
     assert torch.equal(drawn, model.pairs(3, 0.5)[0])
+
+
+@pytest.mark.parametrize(("channels", "seen"), [((1, 1), 1), ((1, 3), 3), ((3, 4), 3), ((4, 4), 4)])
+def test_both_of_a_pair_are_shown_side_by_side(channels, seen):
+    model = cogan(*(Spec(n, 8, 6) for n in channels)).eval()
+    torch.manual_seed(1)
+    drawn = shown(model, 3)
+    torch.manual_seed(1)
+    a, b = model.pairs(3)
+    assert drawn.shape == (3, seen, 8, 12)
+    for image, half in ((a, drawn[..., :6]), (b, drawn[..., 6:])):
+        assert torch.equal(half, image[:, :seen].expand_as(half))
+    torch.manual_seed(1)
+    rows = preview(model, [Batch(a)], draws=1)
+    assert [torch.equal(row, image) for row, image in zip(rows, (a, b), strict=True)] == [True, True]
 
 
 @pytest.mark.parametrize("upsampling", ["nearest", "transposed"])

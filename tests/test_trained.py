@@ -14,7 +14,7 @@ from PIL import Image
 import isthmus
 import tiny
 from isthmus.apps.trained import Trained
-from isthmus.core import Autoencodes, Completes, Samples, Scores, Spec, Swaps, Translates
+from isthmus.core import Autoencodes, Completes, Pairs, Samples, Scores, Spec, Swaps, Translates
 from isthmus.errors import CapabilityError, ConfigError, DataError
 from isthmus.models.autoencoders.vae import VAE
 from isthmus.models.catalog import catalog
@@ -160,9 +160,10 @@ def test_every_model_is_used_by_what_it_can_do(name: str, tmp_path: Path) -> Non
     save_model(tiny.built(name), tmp_path / "run")
     model = isthmus.load(tmp_path / "run")
     image = picture(3, 40, 30)
+    width = 10 * (1 + isinstance(model.model, Pairs))  # both of a pair, side by side
     uses: list[tuple[type, Callable[[], Any], tuple[int, ...]]] = [
         (Translates, lambda: model.translate(image, to=getattr(model.model, "targets", "b")[-1], seed=0), (12, 10, 1)),
-        (Samples, lambda: model.sample(2, seed=0), (2, 1, 12, 10)),
+        (Samples, lambda: model.sample(2, seed=0), (2, 1, 12, width)),
         (Autoencodes, lambda: model.reconstruct(image), (12, 10, 1)),
         (Autoencodes, lambda: model.interpolate(image, image, steps=3), (3, 12, 10, 1)),
         (Swaps, lambda: np.stack(model.swap(image)), (4, 12, 10, 1)),

@@ -37,7 +37,7 @@ from isthmus.data.options import FOLDERS
 from isthmus.errors import CapabilityError, ConfigError, DataError, OutputError
 from isthmus.evaluation.likelihood import GREY_LEVEL, importance_weighted
 from isthmus.training.checkpoint import load_model, read_config, save_model, write
-from isthmus.training.draws import heeds_labels
+from isthmus.training.draws import heeds_labels, shown
 
 
 def load(path: str | Path, checkpoint: str = "last", device: str = "auto") -> Trained:
@@ -188,7 +188,7 @@ class Trained(Handle):
     def sample(
         self, n: int, classes: Classes | None = None, seed: int | None = None, temperature: float = 1.0
     ) -> Tensor:
-        """New images, float [n, channels, height, width] in [-1, 1], on the CPU.
+        """New images, float [n, channels, height, width] in [-1, 1], on the CPU; two of a pair lie side by side.
 
         `classes` are names or numbers, taken in turn; `temperature`, from 0 on, scales the spread of the draws. Raises
         CapabilityError if the model does not know classes.
@@ -209,7 +209,7 @@ class Trained(Handle):
         for i in range(0, n, self.part):
             label = None if labels is None else labels[i : i + self.part].to(model.device)
             with torch.no_grad():
-                images = model.sample(min(self.part, n - i), label, temperature).cpu()
+                images = shown(model, min(self.part, n - i), label, temperature).cpu()
             yield images
 
     def score(self, images: Any, samples: int | None = None, seed: int | None = None) -> Tensor:

@@ -42,6 +42,14 @@ class Samples(Capability):
         """
 
 
+class Pairs(Capability):
+    """Draws images of two domains that belong together."""
+
+    @abstractmethod
+    def pairs(self, n: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Draw `n` images [n, channels, height, width] of domain a, and those of domain b that belong to them."""
+
+
 class Encodes(Capability):
     """Gives images a code."""
 

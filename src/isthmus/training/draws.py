@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
-from isthmus.core import Samples
+from isthmus.core import Pairs, Samples
 
 
 @contextmanager
@@ -26,6 +27,19 @@ def drawing(seed: int | None, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(place):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def shown(model: Samples, n: int, label: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+    """New images [n, channels, height, width]; of a model of pairs the two of each, side by side, grey ones in colour.
+
+    Where one of them has alpha, it is left out.
+    """
+    if not isinstance(model, Pairs):
+        return model.sample(n, label, temperature)
+    a, b = model.pairs(n, temperature)
+    if a.shape[1] != b.shape[1]:
+        a, b = (image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image[:, :3] for image in (a, b))
+    return torch.cat([a, b], 3)
 
 
 @torch.no_grad()

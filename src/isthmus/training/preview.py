@@ -8,21 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isthmus.core import Autoencodes, Batch, Model, Samples, Translates
+from isthmus.core import Autoencodes, Batch, Model, Pairs, Samples, Translates
 from isthmus.core.operations import reconstruct
 
 MANY = 8  # domains that are shown, of a model that carries to many
 
 
 def preview(model: Model, batches: Sequence[Batch], draws: int = 2) -> list[Tensor]:
-    """Rows of images [n, channels, height, width]: sources and translations, originals and reconstructions, samples."""
+    """Rows of images [n, channels, height, width]: sources and translations, originals and reconstructions, samples.
+
+    Of pairs those of domain b lie below those of domain a.
+    """
     rows: list[Tensor] = []
     with torch.no_grad():
         if isinstance(model, Translates):
             rows += translations(model, batches, draws)
         if isinstance(model, Autoencodes):
             rows += [batches[0].image, reconstruct(model, batches[0].image)]
-        if isinstance(model, Samples):
+        if isinstance(model, Pairs):
+            rows += [row for _ in range(draws) for row in model.pairs(len(batches[0]))]
+        elif isinstance(model, Samples):
             rows += [model.sample(len(batches[0])) for _ in range(draws)]
     return rows
 

@@ -25,7 +25,7 @@ def sample(
         run: The run folder, or a model on the Hugging Face hub: owner/name.
         out: A .png file for one sheet, or a folder for single pictures. Sounds are written as .wav, into one file one
             after the other, or into a folder; a .png shows their curves.
-        n: How many.
+        n: How many; of a model of two domains that belong together, pairs.
         classes: Draw these classes in turn, by name or number, where the model knows classes.
         temperature: Spread of the draws: 1 is what the model learnt, less is more typical, 0 the most typical alone.
         seed: Makes the pictures the same each time.

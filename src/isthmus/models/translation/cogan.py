@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from isthmus.core import Batch, Model, Player, Samples, Spec, Turn
+from isthmus.core import Batch, Model, Pairs, Player, Samples, Spec, Turn
 from isthmus.errors import ConfigError
 from isthmus.nn.conv import halvings
 from isthmus.nn.initialise import he
@@ -42,7 +42,7 @@ def both(make: Callable[[], nn.Module], shared: bool) -> nn.ModuleDict:
     return nn.ModuleDict({"a": first, "b": first if shared else make()})
 
 
-class CoGAN(Model, Samples):
+class CoGAN(Model, Samples, Pairs):
     """CoGAN: max over D, min over G of V(D1, D2, G1, G2) with shared weights (eq. 5), generators by -log D."""
 
     latent: int = 100  # size of the code z, Gaussian
@@ -130,7 +130,6 @@ class CoGAN(Model, Samples):
         return self.rest[of](self.start[of](image))
 
     def pairs(self, n: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """`n` images of domain a, and those of domain b that belong to them."""
         z = temperature * torch.randn(n, self.latent, device=self.device)
         if self.share_generators:
             maps = self.trunk["a"](z)
