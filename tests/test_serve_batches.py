@@ -28,7 +28,7 @@ from isthmus.core import operations as on_codes
 from isthmus.core.steps import steps
 from isthmus.errors import DataError
 from isthmus.models.catalog import catalog
-from isthmus.training.draws import drawing
+from isthmus.training.draws import drawing, shown
 from serve_helpers import at_port, client, in_base64, pixels, png, standing
 from tiny_models import WIDE, RowDrawer, save_bridge, save_vae
 
@@ -51,8 +51,8 @@ def functions(trained: Trained) -> Iterator[tuple[Function, Row]]:
                     (image, model.style(image[None], to)[0]),
                 )
     if isinstance(model, Samples):
-        yield lambda given: model.sample(len(given)), (torch.zeros(()),)
-        yield lambda given: model.sample(len(given), given, 0.7), (torch.tensor(1),)
+        yield lambda given: shown(model, len(given)), (torch.zeros(()),)
+        yield lambda given: shown(model, len(given), given, 0.7), (torch.tensor(1),)
     if isinstance(model, Encodes):
         yield model.encode, (image,)
     if isinstance(model, Decodes):

@@ -23,7 +23,7 @@ from isthmus.apps.trained import Trained
 from isthmus.core import Autoencodes, Completes, Decodes, Describes, Encodes, Samples, Spec, Styles, Swaps, Translates
 from isthmus.core import operations as on_codes
 from isthmus.errors import CapabilityError, ConfigError
-from isthmus.training.draws import heeds_labels
+from isthmus.training.draws import heeds_labels, shown
 
 Offer = Mapping[str, Any]
 CODES = 1024  # that are decoded for one request
@@ -133,7 +133,7 @@ async def generate(desk: Desk, ask: asks.Generate) -> Made:
         each["class"] = [model.spec.classes[label] for label in chosen]
 
     def draw(given: Tensor) -> Tensor:
-        return model.sample(len(given), given if labels else None, ask.temperature)
+        return shown(model, len(given), given if labels else None, ask.temperature)
 
     what = ["generate", "by class"] if labels else ["generate"]
     images = await desk.play(what, draw, rows, seed, ask.temperature)
