@@ -67,7 +67,7 @@ EXPERIMENTS = (
             options={**SMALL, "latent": 3},
             run=RUN,
         ),
-        bars=(*munit.DIVERSE, Bar("shape/iou", at_least=0.8)),
+        bars=munit.FILLED,
         ablations={"noise that is not found again": {"cycles": "random", "regression": 0.0}},
         measure=munit.filled,
         groups=("a_to_b",),

@@ -114,7 +114,11 @@ def correlation(a: Tensor, b: Tensor) -> float:
 SMALL = {"features": 12, "blocks": 2, "hidden": 64, "scales": 2, "judged": 2, "style_size": 3, "halve": 0.5, "lr": 1e-3}
 RUN = {"steps": 4200, "batch_size": 4, "average": 0.995}
 NO_STYLE = {"no L_recon^s": {"styles": 0.0}}
-DIVERSE = Bar("styles/diversity_b", at_least=0.25), Bar("styles/diversity_b", at_most=1.0)
+FILLED = (
+    Bar("styles/diversity_b", at_least=0.25),
+    Bar("styles/diversity_b", at_most=1.0),
+    Bar("shape/iou", at_least=0.65),
+)
 
 EXPERIMENTS = (
     Experiment(
@@ -144,7 +148,7 @@ EXPERIMENTS = (
             options={**SMALL, "halved": 1, "scales": 1, "cycle": 5.0},
             run={**RUN, "steps": 5000},
         ),
-        bars=(*DIVERSE, Bar("shape/iou", at_least=0.65)),
+        bars=FILLED,
         ablations=NO_STYLE,
         measure=filled,
         groups=("a_to_b",),
