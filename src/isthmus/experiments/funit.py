@@ -33,8 +33,9 @@ def measure(
     from isthmus.data.images import to_unit
     from isthmus.data.open import open_data
     from isthmus.data.options import DataOptions
-    from isthmus.data.worlds import LOOKS, uncoloured
+    from isthmus.data.worlds import LOOKS
     from isthmus.evaluation.judge import judge
+    from isthmus.evaluation.transforms import grey
 
     learnt, shown, mnist = whole(test[0], "train"), whole(test[0], "test"), DataOptions(data=("mnist",))
     (plain,), (truth,) = open_data(mnist, "train"), open_data(mnist, "test")
@@ -46,8 +47,8 @@ def measure(
         seen = []
         for label, made in carried(model, shown, index, shots):
             seen.append(looks.classify(to_unit(made)) == label)
-            grey = uncoloured(made.permute(0, 2, 3, 1).numpy(), *LOOKS[shown.spec.classes[label]])
-            kept.append(digits.classify(to_unit(torch.from_numpy(grey)[:, None])) == truth.batch(index).label)
+            undone = grey(to_unit(made), *LOOKS[shown.spec.classes[label]])
+            kept.append(digits.classify(undone) == truth.batch(index).label)
         rates[name] = torch.cat(seen).double().mean().item()
     return {
         "unseen": {**rates, "gain": rates["five"] - rates["one"], "chance": 1 / len(LOOKS), "judge": looks.accuracy},

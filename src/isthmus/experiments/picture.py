@@ -46,14 +46,15 @@ def save_points(model: Samples | Translates, test: Sequence[Images], file: Path)
     """
     from matplotlib.figure import Figure
 
-    source = test[0].batch(torch.arange(min(POINTS, len(test[0]))))
     colours = [STRONG]
     with drawing(0, model.device), torch.no_grad():
         if isinstance(model, Samples):
             data, made = test[0], model.sample(POINTS)
         else:
+            source = test[0].batch(torch.arange(min(POINTS, len(test[0]))))
             data, made = test[1], model.translate(source.image.to(model.device), "b")
-            colours = colours if source.labels is None else [f"C{label % 10}" for label in source.labels.tolist()]
+            if source.labels is not None:
+                colours = [f"C{label % 10}" for label in source.labels.tolist()]
     figure = Figure(figsize=(2.5, 2.5), layout="constrained")
     axes = figure.subplots()
     truth = data.batch(torch.arange(min(POINTS, len(data)))).image
