@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import signature
@@ -25,6 +26,7 @@ from isthmus.models.catalog import catalog
 from isthmus.training.checkpoint import describe, load_weights, rebuild, weights
 from isthmus.training.folder import RunFolder
 from isthmus.training.options import RunOptions
+from isthmus.training.validation import held_out_losses
 from tiny import CAPABILITIES, SPEC, built, configured, images, known_part, outputs, play, stream, trainer, variants
 
 MODELS = pytest.mark.parametrize("name", catalog())
@@ -150,6 +152,17 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     assert second.average is not None
     assert weights(second.average.model) == weights(whole.average.model)
     torch.testing.assert_close(second.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+@MODELS
+def test_an_average_has_losses_on_held_out_images(name: str) -> None:
+    """It is what is validated, and a network that nobody trains any more."""
+    game = trainer(built(name).train(), average=0.9)
+    play(game, 2)
+    found = held_out_losses(game, game.batches, 2)
+    assert {key.split("/")[0] for key in found} <= game.model.players().keys()
+    assert found
+    assert all(map(math.isfinite, found.values()))
 
 
 @MODELS

@@ -32,9 +32,13 @@ def joined(losses: Mapping[str, Tensor], *cuts: tuple[Tensor, Tensor]) -> dict[s
 
 
 def divided(losses: Mapping[str, Tensor], *nets: nn.Module) -> list[dict[str, Tensor]]:
-    """Losses that several networks lower at once, for each network: their values, their sum's gradient for it alone."""
+    """Losses that several networks lower at once, for each network: their values, their sum's gradient for it alone.
+
+    Networks that do not learn, as an average of weights, have the values.
+    """
     owned = [[p for p in net.parameters() if p.requires_grad] for net in nets]
-    slopes = iter(torch.autograd.grad(torch.stack([*losses.values()]).sum(), [p for mine in owned for p in mine]))
+    learning = [p for mine in owned for p in mine]
+    slopes = iter(torch.autograd.grad(torch.stack([*losses.values()]).sum(), learning) if learning else ())
     return [sloping(losses, mine, [next(slopes) for _ in mine]) for mine in owned]
 
 
@@ -42,4 +46,4 @@ def sloping(losses: Mapping[str, Tensor], values: Iterable[Tensor], slopes: Iter
     """The losses as numbers, whose sum has these slopes with respect to the `values`."""
     carried = [((value - value.detach()) * slope).sum() for value, slope in zip(values, slopes, strict=True)]  # all 0
     first, *others = ((name, loss.detach()) for name, loss in losses.items())
-    return {first[0]: first[1] + torch.stack(carried).sum(), **dict(others)}
+    return {first[0]: torch.stack([first[1], *carried]).sum(), **dict(others)}
