@@ -216,9 +216,17 @@ def row(record: Record) -> list[str]:
     ]
 
 
+def options_of(entry: Entry) -> str:
+    """A model's options, and those of the run that have other defaults for it."""
+    own = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in entry.run_defaults.items())
+    return options(entry.options) + (
+        f"\n\nOf the run's options it has other defaults, as in the paper: `{own}`." if own else ""
+    )
+
+
 def card_parts(entry: Entry) -> dict[str, Callable[[], str]]:
     about = f"{paper(entry)}\n\nFamily: {entry.family}. It {', '.join(entry.capabilities)}."
-    parts: dict[str, Callable[[], str]] = {"paper": lambda: about, "options": lambda: options(entry.options)}
+    parts: dict[str, Callable[[], str]] = {"paper": lambda: about, "options": lambda: options_of(entry)}
     if experiments_of(entry.name):  # what is only used, not trained, has none
         parts |= {"experiments": lambda: decisive(entry.name), "results": lambda: results(entry.name)}
     return parts

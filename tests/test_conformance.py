@@ -284,6 +284,8 @@ def test_the_catalog_reads_the_class_as_it_is(name: str) -> None:
     able = {key.lower() for key, kind in CAPABILITIES.items() if kind in cls.__bases__ and issubclass(kind, Capability)}
     assert set(entry.capabilities) == able
     assert cls.__name__ == entry.class_name
+    assert entry.run_defaults == cls.run_defaults
+    RunOptions(out=Path("run"), **entry.run_defaults)
 
 
 @MODELS

@@ -71,6 +71,7 @@ class Model(nn.Module, ABC):
     eager: ClassVar[tuple[str, ...]] = ()  # children that must not be compiled, e.g. under a gradient penalty
     paired: ClassVar[bool] = False  # whether it learns from examples of two data sets that belong together
     separable: ClassVar[bool] = True  # whether losses are means over examples, so that microbatches make up a batch
+    run_defaults: ClassVar[Mapping[str, Any]] = {}  # options of the run that its paper sets otherwise than we do
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

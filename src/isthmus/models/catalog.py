@@ -1,7 +1,8 @@
 """What models there are, read from their files without importing them (or torch).
 
 A model file starts with `Title. Authors, year. arXiv:id.` and defines one class with `Model` as first base. Its other
-bases are its capabilities, its annotated attributes its configuration, with the comment behind each as meaning.
+bases are its capabilities, its annotated attributes its configuration, with the comment behind each as meaning;
+`run_defaults` are the options of the run that are to have other defaults for it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Entry:
     arxiv: str  # empty where there is none
     capabilities: tuple[str, ...]
     options: tuple[Option, ...]
+    run_defaults: dict[str, Any]
     module: str
     class_name: str
 
@@ -89,10 +91,17 @@ def read(file: Path) -> Entry | None:
                 arxiv=headline["arxiv"] or "",
                 capabilities=tuple(ast.unparse(base).lower() for base in node.bases[1:]),
                 options=tuple(options),
+                run_defaults=assigned(node, "run_defaults", {}),
                 module=f"{__package__}.{file.parent.name}.{file.stem}",
                 class_name=node.name,
             )
     return None
+
+
+def assigned(node: ast.ClassDef, name: str, default: Any) -> Any:
+    """The literal that a class sets `name` to without an annotation, or the default."""
+    values = (n.value for n in node.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == name)
+    return next(map(ast.literal_eval, values), default)
 
 
 @cache

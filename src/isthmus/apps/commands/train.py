@@ -60,7 +60,7 @@ def parse(entry: Entry, arguments: list[str], preset: Preset, prog: str = "train
     groups = {
         "model": form(model, preset.defaults("config", model)),
         "data": form(DataOptions, preset.defaults("data", DataOptions)),
-        "run": form(RunOptions, preset.defaults("run", RunOptions)),
+        "run": form(RunOptions, {**entry.run_defaults, **preset.defaults("run", RunOptions)}),
         "command": extra,
     }
     title = f"{entry.title}. {entry.authors}, {entry.year}."

@@ -55,6 +55,7 @@ class BicycleGAN(Model, Styles):
     lr: float = 2e-4  # learning rate of Adam
     eager = ("encoder", "discriminators")  # their graphs are gone through more than once
     paired = True
+    run_defaults = {"batch_size": 1}
     targets = ("b",)
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ class CUT(Model, Translates):
     temperature: float = 0.07  # tau, by which similarities are divided
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
+    run_defaults = {"batch_size": 1}
     targets = ("b",)
 
     def __post_init__(self) -> None:

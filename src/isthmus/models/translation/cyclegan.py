@@ -46,6 +46,7 @@ class CycleGAN(Model, Translates):
     pool: int = 50  # translations that each discriminator remembers
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
+    run_defaults = {"batch_size": 1}
 
     def __post_init__(self) -> None:
         self.positive("features", "lr")

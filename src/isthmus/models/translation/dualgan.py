@@ -45,6 +45,7 @@ class DualGAN(Model, Translates):
     generator_steps: int = 1  # of the generators in a round, with the last of these; the code has 2
     cycle: float = 100.0  # lambda_U and lambda_V, weight of what is missed there and back; 20 in the code, 0: ablation
     lr: float = 5e-5  # learning rate of RMSProp
+    run_defaults = {"batch_size": 4}
 
     def __post_init__(self) -> None:
         self.positive("features", "depth", "weight_clip", "critic_steps", "generator_steps", "lr")

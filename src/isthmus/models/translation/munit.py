@@ -63,6 +63,7 @@ class MUNIT(Model, Styles):
     weight_decay: float = 1e-4  # weight of the squared weights
     halve: float = 0.1  # part of the training after which the learning rate is halved, again and again
     lr: float = 1e-4  # learning rate of Adam
+    run_defaults = {"batch_size": 1}
 
     def __post_init__(self) -> None:
         self.positive("features", "hidden", "lr", "halve")

@@ -44,6 +44,7 @@ class Pix2Pix(Model, Translates):
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 2e-4  # learning rate of Adam
     paired = True
+    run_defaults = {"batch_size": 1}
     targets = ("b",)
 
     def __post_init__(self) -> None:

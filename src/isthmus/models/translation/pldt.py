@@ -38,6 +38,7 @@ class PLDT(Model, Translates):
     irrelevant: bool = True  # whether D_A is shown targets of other sources; without, it is an ablation
     lr: float = 2e-4  # learning rate of Adam
     paired = True
+    run_defaults = {"batch_size": 128}
     targets = ("b",)
 
     def __post_init__(self) -> None:

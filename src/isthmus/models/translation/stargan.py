@@ -64,6 +64,7 @@ class StarGAN(Model, Translates):
     constant: float = 0.5  # part of the training after which the learning rate falls linearly to 0
     lr: float = 1e-4  # learning rate of Adam
     eager = ("discriminator",)  # the penalty differentiates its gradient
+    run_defaults = {"batch_size": 16}
 
     def __post_init__(self) -> None:
         self.positive("features", "depth", "critic_steps", "lr")

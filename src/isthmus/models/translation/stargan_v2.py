@@ -93,6 +93,7 @@ class StarGANv2(Model, Styles):
     lr: float = 1e-4  # learning rate of Adam for all else
     eager = ("discriminator",)  # the penalty differentiates its gradient
     separable = False  # an image's second reference is another of the batch
+    run_defaults = {"batch_size": 8, "average": 0.999}
 
     def __post_init__(self) -> None:
         self.positive("features", "mapping_lr", "lr")

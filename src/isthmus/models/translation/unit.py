@@ -59,6 +59,7 @@ class UNIT(Model, Translates):
     alike: float = 1e-4  # weight of features that two images of one code have in common (domain adaptation)
     weight_decay: float = 1e-4  # weight of the squared weights
     lr: float = 1e-4  # learning rate of Adam
+    run_defaults = {"batch_size": 1}
 
     def __post_init__(self) -> None:
         self.positive("features", "lr")
