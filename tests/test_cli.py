@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import isthmus
-from command_line import RULE, SHORT, SMALL, program, said, train_bridge, train_vae
+from command_line import RULE, SHORT, SMALL, program, put, said, train_bridge, train_vae
 from isthmus import __version__
 from isthmus.apps.cli import COMMANDS, main
 from isthmus.apps.commands.train import CommandOptions
@@ -304,6 +304,17 @@ def test_the_program_of_its_own(tmp_path: Path) -> None:
     wrong = program(["trian"], tmp_path)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "error: there is no command 'trian'; did you mean isthmus train?\n"
+
+
+def test_warnings_are_a_line(tmp_path: Path) -> None:
+    for i in range(3):
+        put(f"{tmp_path}/a/{i}.png")
+    (tmp_path / "a/2.png").write_bytes(b"no picture")
+    found = program(
+        ["train", "vae", "--data", "folder:a", "--steps", "1", "--validation", "0", "--out", "run"], tmp_path
+    )
+    assert found.returncode == 0
+    assert found.stderr.startswith("warning: folder:a: 1 of 2 pictures left out: 2.png is not a picture")
 
 
 def test_options_of_all_kinds_are_read(here: Path) -> None:

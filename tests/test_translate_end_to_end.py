@@ -142,6 +142,14 @@ def test_wrong_folders_are_refused(
     assert not (made / "new").exists()
 
 
+def test_one_folder_for_two_domains_is_told(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    shutil.copytree("a", tmp_path / "copy")
+    for i, other in enumerate(("a", tmp_path / "copy")):
+        with pytest.warns(UserWarning, match=r"(\d+) of the \1 pictures .* too: is one the wrong folder\?"):
+            assert train(TWO_WAYS, tmp_path / f"run{i}", ["folder:a", f"folder:{other}"], steps=1) == 0
+
+
 # --- translating
 
 

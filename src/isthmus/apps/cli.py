@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -41,6 +42,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 for the user to mend, 130 stopped by the user."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # where it arose is of no use to users
     try:
         return run(arguments)
     except IsthmusError as error:

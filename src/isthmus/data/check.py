@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from isthmus.data.cache import Array
-from isthmus.data.listing import Files, Headers, Pictures
+from isthmus.data.listing import Files, Headers, Pictures, wrong_folder
 from isthmus.data.options import DataOptions, Split, parse, shorten
 from isthmus.data.sources import open_source
 from isthmus.data.work import each
@@ -183,7 +183,7 @@ def concerns(
         elif part.classes and max(part.classes.values()) > UNEVEN * min(part.classes.values()):
             ends = (f(part.classes, key=part.classes.__getitem__) for f in (max, min))
             yield f"{name}: uneven {split} classes, " + " but ".join(f"{part.classes[c]} of {c}" for c in ends)
-    copied = repeated(headers["test"], headers["train"]) if "test" in headers else np.zeros(0, bool)
+    copied = headers["test"].among(headers["train"]) if "test" in headers else np.zeros(0, bool)
     if len(where := np.flatnonzero(copied)):
         example = f", e.g. {domain['test'].names[where[0]]}" if domain["test"].names else ""
         bad = many(len(where), "test pictures")
@@ -215,17 +215,12 @@ def about_form(name: str, train: SplitReport, pictures: Pictures, options: DataO
         yield f"{name}: some pictures have 16 bits for each channel; 8 are used"
 
 
-def repeated(these: Headers, those: Headers) -> Array:
-    """Which of `these` pictures are among `those` too."""
-    return np.isin(these.digest, those.digest) & (these.error == "")
-
-
 def between(domains: list[DomainReport], pictures: list[Pictures], headers: list[Headers]) -> Iterator[str]:
     """What may be wrong between two domains."""
     for (a, x, these), (b, _, those) in combinations(zip(domains, pictures, headers, strict=True), 2):
         halves = isinstance(x, Files) and x.half is not None  # which have a file in common and yet differ
-        if (shared := int(repeated(these, those).sum())) and not halves:
-            yield f"{shared} of the {many(len(x))} of {a.name} are in {b.name} too: is one the wrong folder?"
+        if (shared := int(these.among(those).sum())) and not halves:
+            yield wrong_folder(shared, len(x), a.name, b.name)
         small, large = sorted((a, b), key=lambda domain: domain.splits["train"].count)
         if (more := large.splits["train"].count) > UNEVEN * (less := small.splits["train"].count):
             yield f"the domains are uneven: {more} pictures in {large.name}, {less} in {small.name}"

@@ -78,6 +78,10 @@ class Headers(NamedTuple):
     def take(self, index: Array) -> Self:
         return type(self)(*(column[index] for column in self))
 
+    def among(self, others: Headers) -> Array:
+        """Which of these pictures are among `others` too: bool [n]."""
+        return np.isin(self.digest, others.digest) & (self.error == "")
+
     def join(self, other: Headers) -> Headers:
         return Headers(*map(np.concatenate, zip(self, other, strict=True)))
 
@@ -149,6 +153,12 @@ class Files:
 
 
 Pictures = Arrays | Files
+
+
+def wrong_folder(shared: int, total: int, a: str, b: str) -> str:
+    """What to say of `total` pictures of domain `a` of which some are in domain `b`."""
+    some = "1 picture" if total == 1 else f"{total} pictures"
+    return f"{shared} of the {some} of {a} are in {b} too: is one the wrong folder?"
 
 
 def read_headers(key: str, names: Sequence[str], blob: Callable[[str], bytes]) -> Headers:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import combinations
 from pathlib import PurePath
 
 import numpy as np
@@ -14,7 +16,7 @@ from isthmus.core import Spec
 from isthmus.data.cache import Array
 from isthmus.data.decoding import Form, decoded
 from isthmus.data.images import Images
-from isthmus.data.listing import Arrays, Pictures
+from isthmus.data.listing import Arrays, Files, Pictures, wrong_folder
 from isthmus.data.options import DataOptions, Split, parse, shorten
 from isthmus.data.sources import open_source
 from isthmus.data.stream import Epoch, by_class, by_index
@@ -24,6 +26,9 @@ from isthmus.errors import DataError
 def open_data(options: DataOptions, split: Split) -> tuple[Images, ...]:
     """One split of the data, one `Images` for each domain; train and test never share a picture."""
     sources = [open_source(parse(spec), split, options) for spec in options.data]
+    for (a, *_), (b, *_) in combinations(sources, 2):
+        if isinstance(a, Files) and isinstance(b, Files) and (shared := int(a.headers.among(b.headers).sum())):
+            warnings.warn(wrong_folder(shared, len(a), a.name, b.name), stacklevel=2)
     domains = [images for domains in sources for images in together([to_images(d, options) for d in domains])]
     return tuple(domains if options.direction == "a2b" else reversed(two(domains)))
 
