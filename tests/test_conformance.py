@@ -6,7 +6,7 @@ import ast
 import json
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -15,11 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
+import tiny
 from isthmus.apps.commands.train import parse
 from isthmus.apps.options import annotation, flag
 from isthmus.apps.preset import Preset
 from isthmus.core import Autoencodes, Bridges, Completes, Describes, Encodes, Model, Player, Spec
 from isthmus.core.capabilities import Capability
+from isthmus.data.images import Images
 from isthmus.data.options import DataOptions
 from isthmus.errors import ConfigError
 from isthmus.models.catalog import catalog
@@ -163,6 +165,21 @@ def test_an_average_has_losses_on_held_out_images(name: str) -> None:
     assert {key.split("/")[0] for key in found} <= game.model.players().keys()
     assert found
     assert all(map(math.isfinite, found.values()))
+
+
+@MODELS
+def test_images_without_contrast_train_without_nan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image has one grey: its deviation, by which norms divide, is 0."""
+
+    def flat(seed: int = 0) -> Images:
+        greys = torch.arange(tiny.EXAMPLES).mul(6).to(torch.uint8).view(-1, 1, 1, 1)
+        return replace(images(seed), store=greys.expand(-1, *SPEC.shape).contiguous())
+
+    monkeypatch.setattr(tiny, "images", flat)
+    game = trainer(built(name).train())
+    play(game, 6)
+    assert all(map(math.isfinite, game.losses().values()))
+    assert all(bool(p.isfinite().all()) for p in game.model.parameters())
 
 
 @MODELS

@@ -237,6 +237,69 @@ def test_folders_that_hold_no_run_and_no_pictures(here: Path, capsys: pytest.Cap
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "to", "kinds"),
+    [
+        (STYLED, ["folder:a", "folder:b"], "b", 8),
+        ("bicyclegan", ["pairs:pairs"], "b", 8),
+        ("funit", ["folder:a"], "example", 2),  # without an example the look of a class that it knows
+        ("stargan-v2", ["folder:a"], "dog", 8),
+    ],
+)
+def test_styles_are_drawn_or_taken_from_a_picture(
+    name: str, data: list[str], to: str, kinds: int, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(made)
+    assert train(name, tmp_path / "run", data, "--lr", "0.01") == 0
+    monkeypatch.chdir(tmp_path)
+    given = ["translate", "run", str(put("picture.png")), "--to", to]
+    assert main([*given, "-n", "8", "--seed", "0", "--out", "drawn"]) == 0
+    assert files("drawn") == [f"picture-{i}.png" for i in range(1, 9)]
+    assert len({read(f"drawn/{file}").tobytes() for file in files("drawn")}) == kinds
+    one, two = (str(put(f"like/{name}.jpg")) for name in ("this", "that"))
+    for out, style in (("this", [one]), ("again", [one]), ("both", [one, two])):
+        assert main([*given, "--style", *style, "--out", f"{out}.png"]) == 0
+    this, again, both = (read(f"{out}.png") for out in ("this", "again", "both"))
+    assert np.array_equal(this, again)
+    assert this.shape == both.shape == (*SHAPE, 3)
+    assert not np.array_equal(this, both)
+
+
+@pytest.mark.parametrize(("data", "to"), [(["folder:a"], ["cat", "dog"]), (["folder:a", "folder:c"], ["dog", "sun"])])
+def test_one_generator_carries_to_every_class(
+    data: list[str], to: list[str], made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also to those of another data set than the picture's."""
+    monkeypatch.chdir(made)
+    for i in range(24):
+        put(f"c/{('sun', 'rain')[i % 2]}/{i}.png")
+    assert train(CLASSES, tmp_path / "run", data, "--lr", "0.01") == 0
+    monkeypatch.chdir(tmp_path)
+    put("in/a.jpg")
+    for label in to:
+        assert main(["translate", "run", "in", "--to", label, "--out", label]) == 0
+    one, other = (read(f"{label}/a.png") for label in to)
+    assert one.shape == other.shape == (*SHAPE, 3)
+    assert not np.array_equal(one, other)
+
+
+def test_pairs_are_learnt_in_the_direction_that_is_asked_for(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is coloured becomes grey where the pairs' second pictures come first, and no way leads back."""
+    monkeypatch.chdir(made)
+    for i in range(12):
+        put(f"shades/A/{i}.png", 1)
+        put(f"shades/B/{i}.png")
+    assert train(PAIRED, tmp_path / "run", ["pairs:shades"], "--direction", "b2a") == 0
+    monkeypatch.chdir(tmp_path)
+    put("in/a.jpg")
+    assert main(["translate", "run", "in", "--to", "b", "--out", "out"]) == 0
+    assert read("out/a.png").shape == (*SHAPE, 1)
+    assert main(["translate", "run", "in", "--to", "a", "--out", "back"]) == 2
+    assert "its domains are b (pairs:shades (A))" in error(capsys)
+
+
 # --- measuring
 
 
