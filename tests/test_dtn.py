@@ -131,13 +131,20 @@ def test_the_classifier_learns_classes_and_describes_by_what_is_below_them():
     torch.testing.assert_close(model.classify(batch.image).exp().sum(1), torch.ones(4))
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
 @pytest.mark.parametrize("shape", [(8, 8), (7, 13), (33, 20), (2, 1)])
-def test_any_image_size(shape):
+def test_any_image_size(shape, upsampling):
     spec = Spec(1, *shape, ("0", "1"))
-    model = DTN(f=DTNClassifier(features=2).build(spec), features=2).build(spec, spec)
+    model = DTN(f=DTNClassifier(features=2).build(spec), features=2, upsampling=upsampling).build(spec, spec)
     pair = tuple(Batch(torch.rand(4, 1, *shape)) for _ in range(2))
     assert all(turn.total.isfinite() for turn in model.turns(iter([pair])))
     assert model.translate(pair[0].image, "b").shape == (4, 1, *shape)
+
+
+def test_pixels_are_repeated_or_convolutions_transposed():
+    for upsampling, transposed in (("nearest", False), ("transposed", True)):
+        model = DTN(f=DTNClassifier(features=2).build(A), features=2, upsampling=upsampling).build(A, A)
+        assert any(isinstance(net, torch.nn.ConvTranspose2d) for net in model.modules()) == transposed
 
 
 def test_data_of_another_form_than_that_of_f_are_refused():

@@ -110,12 +110,19 @@ def test_all_passes_the_code():
         assert (player.optimizer, player.lr, player.settings) == ("Adam", 2e-4, {"betas": (0.5, 0.999)})
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
 @pytest.mark.parametrize("size", [(8, 8), (7, 13), (33, 20)])
-def test_any_size_and_channels(size):
+def test_any_size_and_channels(size, upsampling):
     a, b = Spec(3, *size), Spec(4, *size)
-    model, given = pldt(a, b), pairs((None, None), a, b)
+    model, given = pldt(a, b, upsampling=upsampling), pairs((None, None), a, b)
     assert model.translate(given[0][0].image, "b").shape == given[0][1].image.shape
     assert all(turn.total.isfinite() for turn in model.turns(iter(given)))
+
+
+def test_pixels_are_repeated_or_convolutions_transposed():
+    for upsampling, transposed in (("nearest", False), ("transposed", True)):
+        model = pldt(upsampling=upsampling)
+        assert any(isinstance(net, torch.nn.ConvTranspose2d) for net in model.modules()) == transposed
 
 
 def test_domains_of_two_sizes_are_refused():

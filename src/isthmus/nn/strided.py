@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from isthmus.nn.conv import halvings
 from isthmus.nn.initialise import small
 from isthmus.nn.norm import Norm, centred, constrained, normalised
+from isthmus.nn.translators import Upsampling
 
 SMALLEST = 7  # sides are halved, at least once, until they are at most this
 
@@ -67,12 +68,17 @@ class Discriminator(nn.Module):
 
 
 def strided_generator(
-    inputs: int, shape: tuple[int, int, int], features: int, norm: Norm = "batch", given: int = 0
+    inputs: int,
+    shape: tuple[int, int, int],
+    features: int,
+    norm: Norm = "batch",
+    given: int = 0,
+    upsampling: Upsampling = "transposed",
 ) -> nn.Module:
     """Fractionally strided convolutions, with `features` maps at half the size and twice as many at each size below.
 
     Normalised everywhere but at the output, ReLU, tanh at the end. With `given`, vectors [batch, given] enter every
-    layer.
+    layer. With "nearest", pixels are repeated before 3x3 convolutions: no checkerboard is left (Odena et al., 2016).
     """
     channels, height, width = shape
     (h, w), *larger = halvings(height, width, SMALLEST, least=1)[::-1]
@@ -83,7 +89,10 @@ def strided_generator(
     for (before, after), size in zip(pairwise([*widths, channels]), larger, strict=True):
         bias = size == (height, width) or not centred(norm)
         layers += [normalised(norm, before), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(before + given, after, 4, stride=2, padding=1, bias=bias), Crop(*size)]
+        if upsampling == "transposed":
+            layers += [nn.ConvTranspose2d(before + given, after, 4, stride=2, padding=1, bias=bias), Crop(*size)]
+        else:
+            layers += [nn.Upsample(size), nn.Conv2d(before + given, after, 3, padding=1, bias=bias)]
     net = Layers(*layers, nn.Tanh())
     small(net)
     return constrained(net, norm)

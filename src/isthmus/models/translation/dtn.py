@@ -11,7 +11,7 @@ f stays frozen. It has learnt from classes of the source, so that the model know
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,7 @@ class DTN(Model, Translates):
     constancy: float = 15.0  # alpha, weight of the features being the same before and after; 0 is an ablation
     identity: float = 15.0  # beta, weight of target images staying as they are
     smoothness: float = 0.0  # gamma, weight of the total variation
+    upsampling: Literal["transposed", "nearest"] = "transposed"  # "nearest" leaves no checkerboard; not the paper's
     upon_f: bool = True  # whether G is g(f(x)); without, G learns its own encoder, as an ablation
     lr: float = 2e-4  # learning rate of Adam
     targets = ("b",)
@@ -66,7 +67,7 @@ class DTN(Model, Translates):
             n = self.f.describe(torch.zeros(1, *known.shape, device=self.f.device)).shape[1]
         if not self.upon_f:
             self.encoder = strided_discriminator(a.shape, self.features, outputs=n)
-        self.g = strided_generator(n, b.shape, self.features)
+        self.g = strided_generator(n, b.shape, self.features, upsampling=self.upsampling)
         self.discriminator = strided_discriminator(b.shape, self.features, outputs=3)
 
     def players(self) -> dict[str, Player]:

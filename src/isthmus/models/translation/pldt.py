@@ -13,7 +13,7 @@ images have classes, those of the source's own class are no irrelevant ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ class PLDT(Model, Translates):
 
     latent: int = 64  # size of the converter's code
     features: int = 128  # maps at half the size, doubled whenever the sides are halved
+    upsampling: Literal["transposed", "nearest"] = "transposed"  # "nearest" leaves no checkerboard; not the paper's
     realism: float = 0.5  # weight of D_R, which tells real targets; 0 leaves it out, as an ablation
     association: float = 0.5  # weight of D_A, which tells targets of the source; 0 leaves it out, as an ablation
     irrelevant: bool = True  # whether D_A is shown targets of other sources; without, it is an ablation
@@ -50,7 +51,8 @@ class PLDT(Model, Translates):
     def networks(self, a: Spec, b: Spec) -> None:
         size = one_size(a, b)
         encoder = strided_discriminator(a.shape, self.features, outputs=self.latent)
-        self.converter = nn.Sequential(encoder, strided_generator(self.latent, b.shape, self.features))
+        decoder = strided_generator(self.latent, b.shape, self.features, upsampling=self.upsampling)
+        self.converter = nn.Sequential(encoder, decoder)
         if self.realism:
             self.realism_judge = strided_discriminator(b.shape, self.features)
         if self.association:
