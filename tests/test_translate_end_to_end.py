@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,13 @@ from isthmus.training.trainer import Trainer
 TWO_WAYS, PAIRED, STYLED, CLASSES = "cyclegan", "pix2pix", "munit", "stargan"
 RUN = ["--size", "24x16", "--batch-size", "3", "--threads", "1", "--accelerator", "cpu", "--sample-every", "0"]
 SHAPE = 16, 24
+PEAK = """
+import resource, sys
+from isthmus.apps.cli import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
 
 
 def train(name: str, out: Path | str, data: list[str], *more: str, steps: int = 4) -> int:
@@ -208,6 +217,18 @@ def test_large_pictures_go_through_in_parts_of_the_trained_size(here: Path, monk
     assert {size[1:] for size in sizes} == {(3, *SHAPE)}
     assert max(size.numel() for size in sizes) <= PART_VALUES
     assert sum(len(size) > 1 for size in sizes) > 0
+
+
+def test_large_pictures_take_the_memory_of_pictures_and_not_of_networks(here: Path) -> None:
+    """The peak of a process of its own; maps of a whole picture would be added to it."""
+    peaks = []
+    for size in (SHAPE, (1000, 1500)):
+        put("a.png", size=size)
+        command = [sys.executable, "-c", PEAK, "translate", "run", "a.png", "--tile", "--overwrite", "--out", "out"]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        peaks.append(1024 * int(done.stdout.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < 100 * 1000 * 1500
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def tiled(image: Tensor, function: Callable[[Tensor], Tensor], size: tuple[int, 
             sums[:, y : y + size[0], x : x + size[1]] += weight * result
             weights[y : y + size[0], x : x + size[1]] += weight
     assert sums is not None
-    return (sums / weights)[:, :height, :width]
+    return sums.div_(weights)[:, :height, :width]
 
 
 def pieces(corners: Sequence[tuple[int, int]], part: int) -> list[Sequence[tuple[int, int]]]:
