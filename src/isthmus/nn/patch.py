@@ -1,4 +1,4 @@
-"""Discriminators that judge patches (Isola et al., 2017, arXiv:1611.07004, section 2.2.2), at one size or several."""
+"""Discriminators that judge patches (Isola et al., 2017, arXiv:1611.07004, section 3.2.2), at one size or several."""
 
 from __future__ import annotations
 

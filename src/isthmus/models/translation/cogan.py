@@ -5,7 +5,7 @@ the discriminators all but the first. So what a code means is decided by layers 
 that each has alone, and one code gives the same thing in both domains. The ends that are not shared are single
 convolutions, local and weak, or they could undo what is shared.
 
-For domain adaptation (section 4) the images of domain a have classes. They are told by what discriminators share, which
+For domain adaptation (section 5) the images of domain a have classes. They are told by what discriminators share, which
 is to see the same in both images of a code; so they are told in domain b, where none was ever given.
 
 Discriminators and generators take turns, and images are made once for both.

@@ -2,7 +2,7 @@
 
 One generator and no way back. What keeps an image's content is that each patch of the translation must be told, among
 other patches of the same image, to come from its own place: by what the generator's encoder sees in both, at several
-depths, through small projections (eq. 3, 4). The same is asked of images of the target, which the generator is to leave
+depths, through small projections (eq. 2, 3). The same is asked of images of the target, which the generator is to leave
 alone (section 3).
 
 Queries are of the translation, keys of the source, and gradients pass through queries alone. What the encoder sees of

@@ -38,7 +38,7 @@ class CycleGAN(Model, Translates):
 
     features: int = 64  # maps at full size, doubled at each of the two halvings; as many in the discriminators
     blocks: int = 9  # residual blocks of each generator; the paper has 6 for images of 128 pixels
-    upsampling: Literal["nearest", "transposed"] = "nearest"  # "transposed" is the paper's, and leaves checkerboards
+    upsampling: Literal["nearest", "transposed"] = "nearest"  # "transposed", 3x3 in the paper, leaves checkerboards
     patch: int = 3  # halvings in the discriminators: 3 judge patches of 70x70 pixels, 2 of 34x34, 1 of 16x16, 0 pixels
     cycle: float = 10.0  # lambda, weight of what is missed there and back; 0 is an ablation
     cycles: Literal["both", "a", "b"] = "both"  # which domain's images go there and back; one alone is an ablation

@@ -73,7 +73,7 @@ class DistanceGAN(Model, Translates):
 
     features: int = 64  # maps at full size, doubled at each of the two halvings; as many in the discriminators
     blocks: int = 9  # residual blocks of each generator
-    upsampling: Literal["nearest", "transposed"] = "nearest"  # "transposed" is the paper's, and leaves checkerboards
+    upsampling: Literal["nearest", "transposed"] = "nearest"  # "transposed", 3x3 in the paper, leaves checkerboards
     patch: int = 3  # halvings in the discriminators: 3 judge patches of 70x70 pixels, 2 of 34x34, 1 of 16x16, 0 pixels
     sides: Literal["one", "both"] = "one"  # whether there is a generator from a to b alone, or one back, too
     pairwise: float = 0.05  # weight of distances between images, which takes batches of 2 or more; 0 is an ablation

@@ -7,7 +7,7 @@ it takes for the domain asked for. What is carried to another domain and back to
 nothing would keep what the image shows.
 
 Of two data sets with different domains, the generator sees the labels of both and a mask vector that says which of them
-are known; the others are zeros, and nobody is asked for them (section 3.3).
+are known; the others are zeros, and nobody is asked for them (section 3.2).
 """
 
 from __future__ import annotations
