@@ -278,10 +278,11 @@ def test_styles_are_drawn_or_taken_from_a_picture(
     assert files("drawn") == [f"picture-{i}.png" for i in range(1, 9)]
     assert len({read(f"drawn/{file}").tobytes() for file in files("drawn")}) == kinds
     one, two = (str(put(f"like/{name}.jpg")) for name in ("this", "that"))
-    for out, style in (("this", [one]), ("again", [one]), ("both", [one, two])):
+    for out, style in (("this", [one]), ("again", [one]), ("both", [one, two]), ("folder", ["like"])):
         assert main([*given, "--style", *style, "--out", f"{out}.png"]) == 0
-    this, again, both = (read(f"{out}.png") for out in ("this", "again", "both"))
+    this, again, both, folder = (read(f"{out}.png") for out in ("this", "again", "both", "folder"))
     assert np.array_equal(this, again)
+    assert np.array_equal(both, folder)
     assert this.shape == both.shape == (*SHAPE, 3)
     assert not np.array_equal(this, both)
 

@@ -31,16 +31,18 @@ def translate(
         to: The domain to carry to: b (the default) is the second data set that the model was trained on, a the first;
             of a model of many domains in one data set, the name of the class. Not needed where there is one alone.
         n: Draws for each picture or film, where the model is random. A film is carried in one draw from end to end.
-        style: A picture of that domain whose style to give, or several for their mean; else styles are drawn.
+        style: A picture of that domain whose style to give, or several, or a folder, for their mean; else styles are
+            drawn.
         tile: Keep the pictures' own sizes, however large, and carry them tile by tile.
         seed: Makes the draws the same each time.
         grid: Also write a sheet: the pictures, and below each what became of it. Films are not in it.
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
-    from isthmus.apps.plan import check_free, check_png, numbered, plan
+    from isthmus.apps.plan import check_free, check_png, find, numbered, plan
 
     jobs = plan(inputs, out, numbered(n), overwrite, films=True)
+    examples = tuple(find(style)) if style else None
     if grid is not None:
         check_png("--grid", grid)
         check_free([grid], overwrite, inputs=[job.source for job in jobs])
@@ -50,17 +52,17 @@ def translate(
     from isthmus.training.checkpoint import write
 
     with opened(run, checkpoint) as trained, trained.seeded(seed):
-        source, target, _ = trained.route(to, style or None)
+        source, target, _ = trained.route(to, examples)
 
         def draws(pictures: list[Any]) -> list[list[Any]]:
-            return [trained.translate(pictures, to, style=style or None, tile=tile) for _ in range(n)]
+            return [trained.translate(pictures, to, style=examples, tile=tile) for _ in range(n)]
 
         stills = [job for job in jobs if not job.film]
         done = carry(trained, stills, None if tile else source, draws, to=target, keep=grid is not None)
         for job in jobs:
             try:
                 for file in job.outputs if job.film else ():
-                    carry_film(trained, job.source, file, to, style or None, tile=tile)
+                    carry_film(trained, job.source, file, to, examples, tile=tile)
             except DataError as error:
                 leave_out(error, done.failed)
     if grid is not None and done.rows:
