@@ -91,8 +91,9 @@ EXPERIMENTS = (
                 "hidden": 64,
                 "style_size": 16,
                 "latent": 16,
-                "diversity": 2.0,
-                "cycle": 2.0,
+                "styles": 3.0,
+                "diversity": 6.0,  # a mean over all pixels, of which ink has few
+                "cycle": 5.0,
                 "lr": 1e-3,
                 "mapping_lr": 1e-5,
             },
