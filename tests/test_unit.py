@@ -151,7 +151,7 @@ def test_to_adapt_classes_are_told_of_a_alone_and_both_images_of_a_code_have_one
     losses = played["discriminator"]
     torch.testing.assert_close(losses["class"], -10 * guess[range(3), range(3)].mean())
     for of, to in WAYS:
-        wanted = 2 * (feature(made[of, of], of) - feature(made[of, to], to)).abs().mean()
+        wanted = 2 * (feature(made[of, of], of) - feature(made[of, to], to)).abs().flatten(1).sum(1).mean()
         torch.testing.assert_close(losses[f"alike {of}"], wanted)
         both = model.discriminator[to](torch.cat([made[of, to], made[to, to]]))
         torch.testing.assert_close(losses[f"fake {to}"], 10 * fake(both))

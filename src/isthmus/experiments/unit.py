@@ -143,7 +143,7 @@ EXPERIMENTS = (
                 "judged": 3,
                 "adversarial": 3.0,
                 "adapt": 10.0,
-                "alike": 30.0,
+                "alike": 0.02,
             },
             run={"steps": 3500, "batch_size": 8, "average": 0.995},
         ),

@@ -5,7 +5,7 @@ layers, and the first ones of both generators: what is left to each domain is ho
 VAE, whose posterior has the variance 1, and a GAN for what is translated to it; and what is translated there and back
 is reconstructed, too, by a code that has its own divergence.
 
-For domain adaptation (section 5) the images of domain a have classes, and discriminators, too, share all layers but the
+For domain adaptation (section 4) the images of domain a have classes, and discriminators, too, share all layers but the
 first. What these layers see tells the class of real images of a, and is to be the same for the two images of one code:
 so it tells the class in domain b, where none was ever given.
 
@@ -56,7 +56,7 @@ class UNIT(Model, Translates):
     cycle_kl: float = 0.1  # lambda_3, weight of the divergence of a translation's code
     cycle: float = 100.0  # lambda_4, weight of an image that comes back from the other domain; 0 is an ablation
     adapt: float = 0.0  # weight of the classes of domain a, told by what discriminators share; 0: no domain adaptation
-    alike: float = 1e-4  # weight of features that two images of one code have in common (domain adaptation)
+    alike: float = 0.02  # weight of the distance of features, their sum, of two images of one code (domain adaptation)
     weight_decay: float = 1e-4  # weight of the squared weights
     lr: float = 1e-4  # learning rate of Adam
     run_defaults = {"batch_size": 1}
@@ -144,7 +144,8 @@ class UNIT(Model, Translates):
             losses["class"] = self.adapt * F.cross_entropy(guess, pair["a"].label)
             for of, to in WAYS:  # a reconstruction and the translation of the same code
                 n = len(pair[of])
-                losses[f"alike {of}"] = self.alike * missed(found[of][-n:], found[to][:n])
+                apart = (found[of][-n:].float() - found[to][:n].float()).abs()
+                losses[f"alike {of}"] = self.alike * apart.sum() / n
         return losses
 
     def classify(self, image: Tensor, of: str) -> Tensor:
