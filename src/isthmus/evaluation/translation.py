@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from string import ascii_lowercase
 
@@ -19,7 +19,7 @@ from isthmus.evaluation.judge import Judge, judge
 from isthmus.evaluation.parts import each, part_size
 from isthmus.evaluation.perceptual import feature_diversity
 from isthmus.evaluation.provenance import Group, Provenance
-from isthmus.evaluation.reference import Reference
+from isthmus.evaluation.reference import Reference, over
 from isthmus.evaluation.subject import Figures, Subject, likeness, likenesses, share, shown
 from isthmus.evaluation.transfer import transfer
 
@@ -107,12 +107,16 @@ def styles(subject: Subject) -> Group | None:
         if target.train.spec.rate:
             return None
         images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
-        carried = (shown(model.translate(image.expand(subject.draws, -1, -1, -1), to)) for image in images)
-        each_image = extract(target.extractor, carried).reshape(len(images), subject.draws, -1)
-        spread = [feature_diversity(draws).value for draws in each_image]
-        real = feature_diversity(target.features).value
-        found[f"diversity_{to}"] = float(np.mean(spread)) / real if real else None
+        carried = (model.translate(image.expand(subject.draws, -1, -1, -1), to) for image in images)
+        found[f"diversity_{to}"] = spread(target, carried, subject.draws)
     return Group(found, Provenance.of(target.extractor, len(images), seed=subject.seed, draws=subject.draws))
+
+
+def spread(target: Reference, carried: Iterable[Tensor], draws: int) -> float | None:
+    """The mean diversity of `draws` translations of each image, as a share of that of the target's test images."""
+    features = extract(target.extractor, map(shown, carried))
+    of_each = [feature_diversity(found).value for found in features.reshape(-1, draws, features.shape[-1])]
+    return over(float(np.mean(of_each)), feature_diversity(target.features).value)
 
 
 def domains_shown(subject: Subject) -> Group | None:
