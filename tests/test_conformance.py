@@ -167,8 +167,10 @@ def test_an_average_has_losses_on_held_out_images(name: str) -> None:
     assert all(map(math.isfinite, found.values()))
 
 
-@MODELS
-def test_images_without_contrast_train_without_nan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_images_without_contrast_train_without_nan(
+    name: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each image has one grey: its deviation, by which norms divide, is 0."""
 
     def flat(seed: int = 0) -> Images:
@@ -176,10 +178,11 @@ def test_images_without_contrast_train_without_nan(name: str, monkeypatch: pytes
         return replace(images(seed), store=greys.expand(-1, *SPEC.shape).contiguous())
 
     monkeypatch.setattr(tiny, "images", flat)
-    game = trainer(built(name).train())
+    game = trainer(built(name, **changes).train())
     play(game, 6)
     assert all(map(math.isfinite, game.losses().values()))
     assert all(bool(p.isfinite().all()) for p in game.model.parameters())
+    assert all(bool(made.isfinite().all()) for made in outputs(game.model.eval()).values())
 
 
 @MODELS
