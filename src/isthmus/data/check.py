@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from isthmus.data.cache import Array
-from isthmus.data.listing import Files, Headers, Pictures, wrong_folder
+from isthmus.data.listing import Files, Headers, Pictures, many, wrong_folder
 from isthmus.data.options import DataOptions, Split, parse, shorten
 from isthmus.data.sources import open_source
 from isthmus.data.work import each
@@ -257,8 +257,3 @@ def table(domain: DomainReport) -> Table:
 
 def listed(counts: dict[str, int]) -> str:
     return "\n".join(f"{name}: {count}" for name, count in counts.items())
-
-
-def many(count: int, what: str = "pictures") -> str:
-    """ "1 picture", "2 pictures"."""
-    return f"{count} {what.replace('pictures', 'picture') if count == 1 else what}"

@@ -157,8 +157,12 @@ Pictures = Arrays | Files
 
 def wrong_folder(shared: int, total: int, a: str, b: str) -> str:
     """What to say of `total` pictures of domain `a` of which some are in domain `b`."""
-    some = "1 picture" if total == 1 else f"{total} pictures"
-    return f"{shared} of the {some} of {a} are in {b} too: is one the wrong folder?"
+    return f"{shared} of the {many(total)} of {a} are in {b} too: is one the wrong folder?"
+
+
+def many(count: int, what: str = "pictures") -> str:
+    """ "1 picture", "2 pictures"."""
+    return f"{count} {what.replace('pictures', 'picture') if count == 1 else what}"
 
 
 def read_headers(key: str, names: Sequence[str], blob: Callable[[str], bytes]) -> Headers:

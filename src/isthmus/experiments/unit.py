@@ -92,10 +92,10 @@ def varied(model: Any, train: Sequence[Images], test: Sequence[Images], seed: in
     from isthmus.evaluation.parts import each
     from isthmus.evaluation.reference import Reference
     from isthmus.evaluation.translation import STYLED, spread
+    from isthmus.models.translation.unit import noisy
 
     def drawn(image: Tensor) -> Tensor:
-        mean = model.mean(image.to(model.device), "a")
-        return model.generate(mean + torch.randn_like(mean), "b", image)
+        return model.generate(noisy(model.mean(image.to(model.device), "a")), "b", image)
 
     images = test[0].batch(torch.arange(STYLED)).image
     target = Reference(train[1], test[1], IMAGES, seed)
