@@ -42,7 +42,7 @@ def test_f_stays_frozen_and_in_evaluation_mode():
 def test_all_terms_by_hand():
     model, pair = dtn(smoothness=0.5), batches()
     played, (s, t) = turns(model, pair), (batch.image for batch in pair)
-    of_s, of_t = (model.g(model.f.describe(x)) for x in (s, t))
+    of_s, of_t = model.g(model.f.describe(torch.cat([s, t]))).chunk(2)
     logits = {"of source": model.discriminator(of_s), "of target": model.discriminator(of_t)}
     logits["target"] = model.discriminator(t)
     wanted = {name: -logit.log_softmax(1)[:, KINDS[name]].mean() for name, logit in logits.items()}

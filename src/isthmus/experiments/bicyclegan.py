@@ -68,7 +68,7 @@ EXPERIMENTS = (
             options={**SMALL, "latent": 3},
             run=RUN,
         ),
-        bars=munit.FILLED,
+        bars=(*munit.VARIED, Bar("shape/iou", at_least=0.65)),
         ablations={"GAN alone": {"cycles": "random", "regression": 0.0}},
         measure=munit.filled,
         groups=("a_to_b",),

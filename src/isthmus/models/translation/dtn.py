@@ -77,8 +77,9 @@ class DTN(Model, Translates):
 
     def turns(self, batches: Iterator[tuple[Batch, Batch]]) -> Iterator[Turn]:
         s, t = (batch.image for batch in next(batches))
-        known = self.known(s)
-        of_s, of_t = self.draw(s, known), self.draw(t, self.known(t))
+        both = torch.cat([s, t])  # one pass: norms see the mixture that they average for translation
+        known = self.known(both)
+        (of_s, of_t), seen = self.draw(both, known).chunk(2), known[: len(s)]
         judged = {
             "of source": told(self.discriminator(of_s.detach()), OF_SOURCE),
             "of target": told(self.discriminator(of_t.detach()), OF_TARGET),
@@ -92,7 +93,7 @@ class DTN(Model, Translates):
             "identity": self.identity * (of_t.float() - t).square().mean(),
         }
         if self.constancy:
-            losses["constancy"] = self.constancy * (self.f.describe(of_s).float() - known.float()).square().mean()
+            losses["constancy"] = self.constancy * (self.f.describe(of_s).float() - seen.float()).square().mean()
         if self.smoothness:
             losses["variation"] = self.smoothness * variation(of_s)
         yield Turn("generator", losses)
