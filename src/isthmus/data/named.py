@@ -262,7 +262,7 @@ SETS |= {
     "mnist-coloured": Named(TEN, made_of("mnist", lambda x, y, split: (worlds.coloured(x), y)), "MNIST"),
     "mnist-domains": Named(tuple(worlds.DOMAINS), made_of("mnist", lambda x, y, split: worlds.in_domains(x)), "MNIST"),
     "mnist-inks": Named(tuple(worlds.LOOKS), made_of("mnist", inked), "MNIST"),
-    "mnist-grounds": Named(tuple(worlds.GROUNDS), made_of("mnist", on_grounds), "MNIST"),
+    "mnist-hues": Named(tuple(worlds.GROUNDS), made_of("mnist", on_grounds), "MNIST"),
     "outlines": Named(FASHION, made_of("fashion-mnist", lambda x, y, split: (worlds.outlines(x), y)), "FashionMNIST"),
     "fillings": Named(
         tuple(worlds.FILLINGS),

@@ -34,7 +34,7 @@ NAMED = (
     "mnist-coloured",
     "mnist-domains",
     "mnist-inks",
-    "mnist-grounds",
+    "mnist-hues",
     "outlines",
     "fillings",
     "twins",

@@ -28,8 +28,7 @@ FILLINGS: dict[str, Colour] = {
     "cyan": (40, 210, 220),
 }
 GROUNDS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
-# Where inks are not shared, which are those of each ground: one more than the ground before has.
-OWN_INKS = {"black": ("red",), "grey": ("green", "blue"), "white": ("yellow", "magenta", "cyan")}
+HUES = 90.0  # degrees of the circle of hues that are a ground's own; between those of two grounds are 30
 COLOURS: dict[str, Colour] = {"black": (0, 0, 0), **FILLINGS, "white": (255, 255, 255)}
 LOOKS: dict[str, tuple[Colour, Colour]] = {  # ground and ink of each
     f"{ink} on {ground}": (COLOURS[ground], COLOURS[ink]) for ground in COLOURS for ink in COLOURS if ink != ground
@@ -73,14 +72,17 @@ def inked(pixels: Array, seed: int) -> tuple[Array, Array]:
 
 
 def on_grounds(pixels: Array, seed: int) -> tuple[Array, Array]:
-    """Each picture on one of `GROUNDS` in one of its `OWN_INKS`, both at random, and on which ground."""
-    random, names = np.random.default_rng(seed), [*FILLINGS]
-    grounds, inks = random.integers(len(GROUNDS), size=len(pixels)), np.empty(len(pixels), np.int64)
-    for label, own in enumerate(OWN_INKS.values()):
-        here = grounds == label
-        inks[here] = random.choice([names.index(ink) for ink in own], here.sum())
-    ground, ink = (np.array([*colours.values()])[:, None, None] for colours in (GROUNDS, FILLINGS))
-    return coloured(pixels, ground[grounds], ink[inks]), grounds
+    """Each picture on one of `GROUNDS` in an ink of one of its `HUES`, both at random, and on which ground."""
+    random = np.random.default_rng(seed)
+    grounds = random.integers(len(GROUNDS), size=len(pixels))
+    hues = 360 / len(GROUNDS) * grounds + random.uniform(0, HUES, len(pixels))
+    ground, ink = np.array([*GROUNDS.values()])[grounds], inks(hues)
+    return coloured(pixels, ground[:, None, None], ink[:, None, None]), grounds
+
+
+def inks(hues: Array) -> Array:
+    """The colours [n, 3] of hues [n] in degrees, all as bright and as far from grey."""
+    return 128 + 110 * np.cos(np.deg2rad(hues[:, None] - np.array([0, 120, 240])))
 
 
 def shapes(pixels: Array) -> Array:
