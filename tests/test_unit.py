@@ -139,6 +139,13 @@ def test_to_adapt_discriminators_share_all_layers_but_the_first_and_a_classifier
     assert ids(model.classifier).isdisjoint(set(map(id, model.players()["generator"].parameters())))
 
 
+def test_to_adapt_first_layers_begin_alike_where_domains_have_as_many_channels():
+    a, b = UNIT(features=4, blocks=2, judged=1, adapt=10.0).build(A, Spec(1, 12, 10)).discriminator.values()
+    x = torch.randn(2, 1, 12, 10)
+    assert torch.equal(a(x), b(x))
+    assert ids(a.layers[0]).isdisjoint(ids(b.layers[0]))
+
+
 def test_to_adapt_classes_are_told_of_a_alone_and_both_images_of_a_code_have_one_feature():
     model, pair = unit(adapt=10.0, alike=2.0), batches()
     played = turns(model, pair)

@@ -167,7 +167,9 @@ def noisy(mean: Tensor) -> Tensor:
 
 
 def share(a: PatchDiscriminator, b: PatchDiscriminator) -> None:
-    """Make all layers but the first of `b` those of `a`."""
+    """Make all layers but the first of `b` those of `a`; the first begin alike where both see as many channels."""
     for i in range(1, len(a.layers)):
         b.layers[i] = a.layers[i]
     b.head = a.head
+    if all(mine.shape == other.shape for mine, other in zip(a.parameters(), b.parameters(), strict=True)):
+        b.load_state_dict(a.state_dict())
