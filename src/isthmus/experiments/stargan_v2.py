@@ -5,8 +5,8 @@ any of these; no two grounds share one, so that no ink can be kept on the way, a
 judge that was trained on real images says which ground a translation has; another, trained on MNIST, which digit, after
 ground and ink are undone. `own` is the share of translations with random styles in an ink of their ground's side of
 the circle, `spread` the deviation of the hues that 50 random styles give to one digit, as a share of that of real ones,
-and `example` the correlation of a translation's hue with that of the picture whose style it was given. Where nothing
-asks that the style be found in what was made of it, the generator need heed none.
+and `example` the correlation of a translation's hue with that of the picture whose style it was given. A GAN alone
+need not heed styles at all.
 """
 
 from __future__ import annotations
@@ -105,9 +105,10 @@ EXPERIMENTS = (
                 "features": 8,
                 "blocks": 1,
                 "hidden": 64,
-                "style_size": 16,
+                "style_size": 4,
                 "latent": 16,
-                "cycle": 2.0,
+                "diversity": 6.0,  # a mean over all pixels, of which ink has few
+                "cycle": 4.0,
                 "lr": 1e-3,
                 "mapping_lr": 3e-5,
             },
@@ -120,10 +121,7 @@ EXPERIMENTS = (
             Bar("styles/spread", at_least=0.5),
             Bar("styles/example", at_least=0.8),
         ),
-        ablations={
-            "styles need not be found": {"styles": 0.0},
-            "the GAN alone": {"styles": 0.0, "diversity": 0.0, "cycle": 0.0},
-        },
+        ablations={"the GAN alone": {"styles": 0.0, "diversity": 0.0, "cycle": 0.0}},
         measure=measure,
     ),
 )
