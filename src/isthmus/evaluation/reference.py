@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
@@ -59,15 +60,20 @@ class Reference:
         return frechet_distance(features_of(self.extractor, real), self.features)
 
     def distances(self, images: Iterable[Tensor]) -> Group | None:
-        """How far batches of images are from the test images, and how varied; None where there are too few of either.
+        """How far batches of images are from the test images, and how varied.
+
+        None, with a warning, where there are too few of either.
 
         Only features of Inception make an FID: these figures bear the name of what sees the images.
         """
         if self.train.spec.rate:
             return None
-        kind, features = "judge" if self.judge else "autoencoder", extract(self.extractor, images)
-        if min(len(self.test), len(features)) <= NEIGHBOURS:
+        if not self.enough(len(self.test), "to test with"):  # before a network learns to see them
             return None
+        features = extract(self.extractor, images)
+        if not self.enough(len(features), "that a model made"):
+            return None
+        kind = "judge" if self.judge else "autoencoder"
         figures: Mapping[str, float | Estimate | None] = {
             f"{kind}_frechet_distance": frechet_estimate(self.features, features, self.seed),
             "floor": self.floor,
@@ -77,6 +83,13 @@ class Reference:
         }
         counts = len(self.test), len(features)
         return Group(figures, Provenance.of(self.extractor, *counts, seed=self.seed, neighbours=NEIGHBOURS))
+
+    def enough(self, images: int, what: str) -> bool:
+        """Whether distances can be taken of so many images; a warning says where they cannot."""
+        if images <= NEIGHBOURS:
+            wanted = f"no distances from {self.test.spec.name}: they take {NEIGHBOURS + 1} images or more"
+            warnings.warn(f"{wanted}, got {images} {what}", stacklevel=3)
+        return images > NEIGHBOURS
 
 
 def over(value: float, real: float) -> float | None:
