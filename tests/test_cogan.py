@@ -151,6 +151,13 @@ def test_to_adapt_the_shared_layers_tell_classes_of_a_and_see_the_same_in_both_i
         cogan().classify(pair[0].image, "a")
 
 
+def test_to_adapt_first_layers_begin_alike_where_domains_have_as_many_channels():
+    model = cogan(b=Spec(1, 12, 10), adapt=10.0)
+    x = torch.randn(2, 1, 12, 10)
+    assert torch.equal(model.start["a"](x), model.start["b"](x))
+    assert ids(model.start["a"]).isdisjoint(ids(model.start["b"]))
+
+
 def test_norms_have_no_gains_and_discriminators_no_norms():
     model = cogan()
     norms = [m for m in model.trunk.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -75,6 +75,8 @@ class CoGAN(Model, Samples, Pairs):
         if self.adapt:
             self.classifier = nn.Linear(self.hidden, classes_of(a))
         he(self)
+        if self.adapt and self.share_discriminators and a.channels == b.channels:
+            self.start["b"].load_state_dict(self.start["a"].state_dict())
 
     def generator_trunk(self, sizes: list[tuple[int, int]]) -> nn.Module:
         """Codes [batch, latent] to maps [batch, features, height, width]."""
