@@ -37,8 +37,9 @@ def play(model, given):
 def order(n=4):
     """Which example `turns` gives to each image."""
     torch.manual_seed(5)
-    found = torch.rand(n).argsort()
-    assert not torch.equal(found, torch.arange(n))
+    found, places = torch.empty(n, dtype=torch.long), torch.rand(n).argsort().tolist()
+    for i, place in enumerate(places):
+        found[place] = places[i - 1]
     return found
 
 
@@ -86,6 +87,19 @@ def test_only_the_outputs_of_the_images_class_are_asked():
     assert features.shape == (2, 16)
     (slope,) = torch.autograd.grad(outputs.sum(), net.head[1].weight)
     assert slope.flatten(1).any(1).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("n", [2, 3, 16])
+def test_each_image_is_the_example_of_one_other(n):
+    spec = Spec(1, 4, 4, tuple(map(str, range(n))))
+    model, given, asked = funit(spec), batch(spec, n), []
+    model.discriminator.register_forward_hook(lambda _, inputs, out: asked.append(inputs[1]))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        dict(model.turns(iter([given])))
+    for wanted in asked[1::4]:  # of translations
+        assert sorted(wanted.tolist()) == list(range(n))
+        assert (wanted != given.label).all()
 
 
 def test_a_translation_is_asked_about_its_examples_class():

@@ -103,7 +103,8 @@ class FUNIT(Model, Styles):
         x, label = batch.image, batch.label
         if len(x) == 1:
             raise ConfigError("an image's example is another of its batch; give --batch-size 2 or more")
-        example = torch.rand(len(x), device=x.device).argsort(stable=True)
+        order = torch.rand(len(x), device=x.device).argsort(stable=True)
+        example = order.roll(1)[order.argsort()]  # a cycle through the whole batch: none is its own example
         codes, content = self.class_encoder(x), self.content_encoder(x)
         self.known(codes.detach(), label)
         # Each image is rebuilt, and translated to the class of its example.
