@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from isthmus.core import Batch, Spec, Styles
-from isthmus.errors import ConfigError
+from isthmus.errors import ConfigError, DataError
 from isthmus.models.translation.munit import MUNIT, missed, summed
 from isthmus.nn.style import AdaIN
 from isthmus.nn.translators import size
@@ -205,6 +205,11 @@ def test_any_image_size(shape):
     assert model.translate(model.translate(x, "b"), "a").shape == x.shape
     pair = Batch(x), Batch(torch.rand(2, 3, *shape))
     assert all(turn.total.isfinite() for turn in model.turns(iter([pair])))
+
+
+def test_domains_of_other_sizes_are_refused():
+    with pytest.raises(DataError, match="--size"):
+        MUNIT(features=4).build(A, Spec(3, 10, 12))
 
 
 @pytest.mark.parametrize(

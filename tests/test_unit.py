@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from isthmus.core import Batch, Spec
-from isthmus.errors import ConfigError
+from isthmus.errors import ConfigError, DataError
 from isthmus.losses.adversarial import fake, real
 from isthmus.models.translation.unit import UNIT, noisy
 
@@ -181,6 +181,11 @@ def test_any_image_size(shape):
     assert model.translate(model.translate(x, "b"), "a").shape == x.shape
     pair = Batch(x), Batch(torch.rand(2, 3, *shape))
     assert all(turn.total.isfinite() for turn in model.turns(iter([pair])))
+
+
+def test_domains_of_other_sizes_are_refused():
+    with pytest.raises(DataError, match="--size"):
+        UNIT(features=4).build(A, Spec(3, 10, 12))
 
 
 @pytest.mark.parametrize(("options", "word"), [({"shared": 5}, "shared"), ({"kl": -1.0}, "negative")])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.core import Batch, Model, Player, Spec, Styles, Turn
+from isthmus.core.spec import one_size
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import Loss, objective
 from isthmus.nn.initialise import he, small
@@ -73,6 +74,7 @@ class MUNIT(Model, Styles):
             raise ConfigError(f"halve is a part of the training, up to 1, got {self.halve}")
 
     def networks(self, a: Spec, b: Spec) -> None:
+        one_size(a, b)
         channels = {"a": a.channels, "b": b.channels}
         form = self.features, self.halved
         self.content_encoder, self.style_encoder, self.decoder, self.discriminator = (nn.ModuleDict() for _ in range(4))

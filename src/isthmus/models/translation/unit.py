@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from isthmus.core import Batch, Model, Player, Spec, Translates, Turn
+from isthmus.core.spec import one_size
 from isthmus.errors import ConfigError
 from isthmus.losses.adversarial import objective
 from isthmus.nn.initialise import small
@@ -40,7 +41,10 @@ def missed(x: Tensor, target: Tensor) -> Tensor:
 
 
 class UNIT(Model, Translates):
-    """UNIT: two VAEs, two GANs and two cycles (eq. 2): ten terms for the VAEs, five of each domain."""
+    """UNIT: two VAEs, two GANs and two cycles (eq. 2): ten terms for the VAEs, five of each domain.
+
+    As in the authors' code, the divergence of an image's own code counts once; eq. 5 has it again, with lambda_3.
+    """
 
     features: int = 64  # maps at full size, doubled whenever the sides are halved
     halved: int = 2  # how often the sides are halved on the way to the code
@@ -70,6 +74,7 @@ class UNIT(Model, Translates):
             raise ConfigError(f"shared counts blocks among the {self.blocks} that there are, got {self.shared}")
 
     def networks(self, a: Spec, b: Spec) -> None:
+        one_size(a, b)
         channels, own = {"a": a.channels, "b": b.channels}, self.blocks - self.shared
         form = self.features, self.halved, own
         self.encoder = nn.ModuleDict({of: Encoder(n, *form) for of, n in channels.items()})
@@ -81,8 +86,6 @@ class UNIT(Model, Translates):
         self.discriminator = nn.ModuleDict(judges)
         small(self.encoder, self.generator, self.last, self.first, self.discriminator)
         if self.adapt:
-            if a.shape[1:] != b.shape[1:]:
-                raise ConfigError(f"a classifier needs domains of one size, got {a} and {b}; give --size")
             if self.sharing:
                 share(judges["a"], judges["b"])
             self.classifier = nn.Linear(judges["a"].features(torch.zeros(1, *a.shape))[-1].numel(), classes_of(a))
