@@ -67,6 +67,17 @@ def test_an_image_is_compared_with_no_other():
     torch.testing.assert_close(model.missed(queries, keys)[:1], alone)
 
 
+def test_similarities_keep_all_their_digits_in_mixed_precision():
+    model, maps = cut(), [torch.randn(2, 4, 5, 5)]
+    model.projections = torch.nn.ModuleList([torch.nn.Identity()])
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(model.missed(maps, [maps[0] + 0.1]))
+    assert torch.equal(*found)
+
+
 def test_the_same_places_of_both_are_picked():
     maps = torch.arange(24.0).view(1, 2, 3, 4)
     assert picked(maps, torch.tensor([[5, 0]])).tolist() == [[[5, 17], [0, 12]]]
