@@ -3,9 +3,10 @@
 Two generators carry images of each of two domains to the other and back. What comes back is to be what it was, in the
 squares of pixels, so that no two images can become the same one: the relation of the domains is one-to-one.
 
-Turns and weights are those of the authors' code. Generators mostly match the discriminators' features: the means over a
-batch, of translated and of real images, at every hidden layer. They have two steps for each of the discriminators, all
-with new images. And the reconstruction counts little at first, and as much as the rest later.
+Turns and weights are those of the authors' code, but for images in [-1, 1]. Generators mostly match features of the
+discriminators: the means over a batch, of translated and of real images, at every hidden layer. They have two steps for
+each of the discriminators, all with new images. And the reconstruction counts little at first, and as much as the rest
+later.
 """
 
 from __future__ import annotations

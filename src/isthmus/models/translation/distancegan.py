@@ -4,9 +4,9 @@ What is far apart in one domain is to be far apart in the other. This needs no w
 learnt for one direction alone. Distances are standardised by those of training images, which are measured once, before
 the training, since those of the two domains differ in their mean and spread.
 
-Either two images of a batch are compared, or, which works with single images too, the two halves of an image. Turns,
-objective and weight are those of the authors' code for digits: the discriminator has one step for real images and one
-for translations, each before the generator's, of least squares.
+Either two images of a batch are compared, or, which works with single images too, the two halves of an image. For one
+side, turns, objective and weight are those of the authors' code for digits: the discriminator has one step for real
+images and one for translations, each before the generator's, of least squares.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ open; a discriminator that sees the first image beside the second, patch by patc
 is a U-Net, whose skips carry over what both images have in common; its only noise is dropout, in use as in training.
 
 As in the authors' code the discriminator moves first, by half of its loss, and the learning rate falls to 0 in the
-second half of the training. The paper normalises by the batch at hand, even in use, and has batches of one image: that
-is instance normalisation, which is here for batches of any size.
+second half of the training. The paper normalises by the batch at hand, even in use. For batches of one image, which it
+often has, that is instance normalisation, which is here for batches of any size.
 """
 
 from __future__ import annotations

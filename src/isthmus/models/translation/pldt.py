@@ -29,7 +29,7 @@ __all__ = ["PLDT"]
 
 
 class PLDT(Model, Translates):
-    """PLDT: D_R and D_A lower their cross-entropies (eq. 3, 4), the converter both with labels exchanged (eq. 5)."""
+    """PLDT: D_R and D_A lower their cross-entropies, the converter both with labels exchanged (sections 4.2, 4.3)."""
 
     latent: int = 64  # size of the converter's code
     features: int = 128  # maps at half the size, doubled whenever the sides are halved
