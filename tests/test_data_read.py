@@ -203,6 +203,13 @@ def test_16_bits_to_8():
     assert np.array_equal(to_8bit(every), np.rint(every / 257).astype(np.uint8))
 
 
+@pytest.mark.parametrize("mode", ["crop", "pad", "frame", "stretch"])
+@pytest.mark.parametrize(("width", "height"), [(28, 28), (7, 5), (11, 3), (6, 14)])
+def test_any_size_becomes_any_other(width, height, mode):
+    for h, w in product(range(1, 60, 2), repeat=2):  # some have sides whose ratios do not round well
+        assert fit(np.zeros((h, w, 1), np.uint8), width, height, mode).shape == (height, width, 1)
+
+
 @pytest.mark.parametrize(("channels", "dtype"), list(product((1, 3, 4), (np.uint8, np.uint16))))
 @pytest.mark.parametrize("mode", ["crop", "pad", "frame", "stretch"])
 def test_fit_gives_the_size_asked_for(channels, dtype, mode):

@@ -209,8 +209,8 @@ def fit(pixels: Array, width: int, height: int, mode: Fit = "crop") -> Array:
         return resize(pixels, width, height, (0, 0, w, h))
     if mode == "crop":
         scale = min(w / width, h / height)
-        left, top = (w - width * scale) / 2, (h - height * scale) / 2
-        return resize(pixels, width, height, (left, top, left + width * scale, top + height * scale))
+        left, top = max(0, w - width * scale) / 2, max(0, h - height * scale) / 2  # rounding may make them negative
+        return resize(pixels, width, height, (left, top, w - left, h - top))
     scale = max(w / width, h / height, 1 if mode == "frame" else 0)
     inner_w, inner_h = max(1, round(w / scale)), max(1, round(h / scale))
     left, top = (width - inner_w) // 2, (height - inner_h) // 2
