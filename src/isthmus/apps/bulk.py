@@ -74,8 +74,9 @@ def carry(
     def made() -> Iterator[tuple[Path, Array]]:
         for part, pictures in readable(trained, jobs, spec, failed):
             draws = function(pictures)
-            if keep:
-                kept.append([pictures, *draws])
+            if keep:  # what keeps its own size may be large, and a sheet holds all of them
+                rows = [pictures, *draws]
+                kept.append(rows if spec else [[small(picture, to) for picture in row] for row in rows])
             for job, results in zip(part, zip(*draws, strict=True), strict=True):
                 for file, picture in zip(job.outputs, results, strict=False):  # no outputs where only a sheet is wanted
                     check_kind(file, rate)
@@ -113,6 +114,11 @@ def readable(
                     good.append((job, picture))
             if good:
                 yield [job for job, _ in good], [picture for _, picture in good]
+
+
+def small(picture: Array, spec: Spec | None) -> Array:
+    """A picture brought to the size of `spec`, if there is one."""
+    return fit(picture, spec.width, spec.height, "pad") if spec else picture
 
 
 def part_size(trained: Trained, spec: Spec | None) -> int:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import ExifTags
 from PIL.Image import Image as PILImage
 from PIL.Image import fromarray
@@ -133,9 +134,18 @@ def deepened(array: Array) -> Array:
 
 
 def with_alpha(result: Tensor, alpha: Tensor) -> Tensor:
-    """Colours [3, height, width] with an alpha [0 or 1, height, width] of their size; anything else as it is."""
-    fitting = len(alpha) and len(result) == 3 and result.shape[1:] == alpha.shape[1:]
-    return torch.cat([result, alpha.to(result)]) if fitting else result
+    """The colours and alpha [4, height, width] that, laid on white, are the colours `result` [3, height, width].
+
+    The `alpha` [0 or 1, ...] is brought to their size. Without one, or without colours, the result is left as it is.
+    """
+    if not len(alpha) or len(result) != 3:
+        return result
+    alpha = alpha.to(result)
+    if alpha.shape[1:] != result.shape[1:]:
+        alpha = F.interpolate(alpha[None], result.shape[1:], mode="bilinear", antialias=True)[0]
+    part = (alpha + 1) / 2
+    colours = torch.where(part > 0, 1 - (1 - result) / part, result).clamp(-1, 1)
+    return torch.cat([colours, alpha])
 
 
 def like(image: Image, result: Tensor) -> Any:

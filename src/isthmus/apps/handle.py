@@ -1,23 +1,25 @@
-"""What every use of a trained model takes: its domains, images of any form brought to it in parts, seeds, classes."""
+"""What every use of a trained model takes: its domains and the ways there, images in parts, seeds, classes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from isthmus import core
 from isthmus.apps.forms import Image, apart, fitted, gather, like, with_alpha
-from isthmus.core import Model, Spec
+from isthmus.core import Model, Spec, Styles, Translates
 from isthmus.data.cache import Array
 from isthmus.data.options import Fit, shorten
 from isthmus.errors import CapabilityError, ConfigError
+from isthmus.evaluation.likelihood import GREY_LEVEL
 from isthmus.models.catalog import catalog, name_of
 from isthmus.training.draws import drawing
 
@@ -113,6 +115,51 @@ class Handle:
         parts = self.batches(gathered.images, spec or self.model.spec)
         found = torch.cat([function(batch).cpu() for _, batch, _ in parts])
         return found if gathered.several else found[0]
+
+    def target(self, to: str | None) -> str:
+        """The domain `to`, by default "b" or the only one. Raises ConfigError for an unknown one."""
+        model = self.model
+        if not isinstance(model, Translates):
+            raise self.unable(Translates, "translate")
+        if to is None:
+            to = model.targets[0] if len(model.targets) == 1 else "b"
+        if to not in model.targets:
+            named = [(name, model.ends(name)[1].name) for name in model.targets]
+            known = ", ".join(f"{name} ({data})" if data and data != name else name for name, data in named)
+            raise ConfigError(f"{self.name} has no domain {to!r} to translate to; its domains are {known}")
+        return to
+
+    def route(
+        self, to: str | None, style: Tensor | None = None, *, one: bool = False
+    ) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
+        """What images are that are carried to domain `to`, what becomes of them, and how.
+
+        With a `style` [style] by that; with `one`, all images have the same style, or whatever else the model draws.
+        Raises ConfigError for an unknown domain.
+        """
+        to, model = self.target(to), cast(Translates, self.model)
+        source, target = model.ends(to)
+        plain = partial(model.translate, to=to)
+        if style is None and not one:
+            return source, target, plain
+        if not isinstance(model, Styles):
+            return source, target, self.steady(plain) if self.random(to) else plain
+        with torch.no_grad():
+            chosen = model.draw_style(1, to)[0] if style is None else style.to(model.device)
+        return source, target, lambda batch: model.restyle(batch, to, chosen.expand(len(batch), -1))
+
+    @torch.no_grad()
+    def random(self, to: str) -> bool:
+        """Whether two translations of an image differ, and could be told apart in a picture."""
+        if to not in self.varied:
+            source, _, carry = self.route(to)
+            made = []
+            for seed in range(2):
+                with self.seeded(seed):
+                    image = torch.linspace(-1, 1, math.prod(source.shape), device=self.model.device)
+                    made.append(carry(image.view(1, *source.shape)))
+            self.varied[to] = bool((made[0] - made[1]).abs().max() > GREY_LEVEL / 2)
+        return self.varied[to]
 
     def labels(self, classes: Classes) -> list[int]:
         """Labels of classes. Raises ConfigError or CapabilityError where there are no such classes."""

@@ -36,17 +36,18 @@ def plan(
     *,
     sheet: bool = False,
     films: bool = False,
+    beside: Collection[Path] = (),
 ) -> list[Job]:
     """What to read and where to write it. Raises an IsthmusError if that cannot be, or would destroy something.
 
     A picture keeps its name, and in a folder its subfolder: photo.jpg becomes `out`/photo.png, or photo-1.png and so
     on with the `endings` "-1", "-2". A single one may become the file `out`, if that ends in .png; with `sheet`, such a
     file is for all of them together. A sound becomes a .wav file in the same ways, but for the sheet, which draws it.
-    With `films`, what moves is a film, and becomes one of its own kind.
+    With `films`, what moves is a film, and becomes one of its own kind. Files `beside` are read, too.
     """
     named = {name: path for path, name in unique(find(inputs, out, FILMED if films else PICTURES)).items()}
     moving = frozenset(path for path in named.values() if film.is_film(path)) if films else frozenset()
-    jobs = arrange(named, out, endings, overwrite, sheet=sheet, films=moving)
+    jobs = arrange(named, out, endings, overwrite, sheet=sheet, films=moving, beside=beside)
     for job in jobs:
         if job.film:
             film.check_video(job.source)
@@ -62,12 +63,13 @@ def arrange(
     *,
     sheet: bool = False,
     films: Collection[Path] = (),
+    beside: Collection[Path] = (),
 ) -> list[Job]:
     """The same for pictures, or their files, by name; those that are `films`."""
     moves = {name: isinstance(source, Path) and source in films for name, source in sources.items()}
     single = is_single(out, bool(films))
     if not single:
-        check_folder(out)
+        check_folder(out, bool(films))
         kinds = {name: film.suffix_for(s) if moves[name] else suffix_of(s) for name, s in sources.items()}
         jobs = [Job(s, outputs(out, name, endings, kinds[name]), moves[name]) for name, s in sources.items()]
     elif sheet and is_png(out):
@@ -78,7 +80,8 @@ def arrange(
         jobs = [Job(source, (out,), moves[name]) for name, source in sources.items()]
     files = [out] if single else [file for job in jobs for file in job.outputs]
     check_different(files)
-    check_free(files, overwrite, inputs=[source for source in sources.values() if isinstance(source, Path)])
+    read = [source for source in sources.values() if isinstance(source, Path)]
+    check_free(files, overwrite, inputs=[*read, *beside])
     return jobs
 
 
@@ -93,7 +96,7 @@ def find(inputs: Sequence[Path], out: Path | None = None, kind: Kind = PICTURES)
     """The pictures named, with their names below `out`.
 
     Of a folder all pictures in it, but not those in `out` where that lies in the folder: an earlier run wrote them.
-    Other files of the folder are named on stderr.
+    What is left out is named on stderr.
     """
     if not inputs:
         raise ConfigError("no pictures named: give files or folders")
@@ -101,8 +104,10 @@ def find(inputs: Sequence[Path], out: Path | None = None, kind: Kind = PICTURES)
     for path in inputs:
         if path.is_dir():
             inside = {path / name: PurePath(name) for name in scan(path, str(path), kind)}
-            found |= {file: name for file, name in inside.items() if out is None or not written(file, path, out)}
-            leave_out(path, kind)
+            made = [] if out is None else [file for file in inside if written(file, path, out)]
+            found |= {file: name for file, name in inside.items() if file not in made}
+            leave_out(path, [str(inside[file]) for file in made], f"they lie in --out {out}")
+            leave_out(path, others(path, kind), f"they are no {kind.what}")
         else:
             found[path] = PurePath(path.name)
     if not found:
@@ -111,17 +116,21 @@ def find(inputs: Sequence[Path], out: Path | None = None, kind: Kind = PICTURES)
     return {path: name for path, name in found.items() if different[path.resolve()] == path}
 
 
-def leave_out(folder: Path, kind: Kind) -> None:
-    """Name the files in a folder that are not of a kind."""
+def others(folder: Path, kind: Kind) -> list[str]:
+    """The files in a folder that are not of a kind."""
     files = (Path(entry.path) for entry in walk(folder, {os.path.realpath(folder)}))
-    others = sorted(str(file.relative_to(folder)) for file in files if file.suffix.lower() not in kind.suffixes)
-    if others:
-        complain(f"of {folder}, since they are no {kind.what}: {shorten(others, 5)}", label="left out")
+    return sorted(str(file.relative_to(folder)) for file in files if file.suffix.lower() not in kind.suffixes)
+
+
+def leave_out(folder: Path, files: list[str], reason: str) -> None:
+    """Name files in a folder that are not read, if there are any."""
+    if files:
+        complain(f"of {folder}, since {reason}: {shorten(files, 5)}", label="left out")
 
 
 def written(file: Path, folder: Path, out: Path) -> bool:
     """Whether a file of `folder` lies in `out`, which is a part of that folder."""
-    inside = out.resolve() != folder.resolve() and out.resolve().is_relative_to(folder.resolve())
+    inside = out.is_dir() and not out.samefile(folder) and out.resolve().is_relative_to(folder.resolve())
     return inside and file.resolve().is_relative_to(out.resolve())
 
 
@@ -169,19 +178,26 @@ def check_png(option: str, file: Path) -> None:
         raise ConfigError(f"{option} {file} must be a name that ends in .png")
 
 
-def check_folder(out: Path) -> None:
+def check_folder(out: Path, film_too: bool = False) -> None:
     """Raises ConfigError or OutputError if `out` cannot be a folder to write to."""
     if out.is_file():
         raise OutputError(f"--out {out} is a file; give a folder")
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
-        raise ConfigError(f"--out {out}: pictures are written as .png; give such a name, or a folder")
+    if out.suffix.lower() in FILMED.suffixes and not out.is_dir():
+        kinds = f"pictures are written as .png{', films as ' + ', '.join(film.SUFFIXES) if film_too else ''}"
+        raise ConfigError(f"--out {out}: {kinds}; give such a name, or a folder")
+
+
+def check_apart(out: Path, examples: Iterable[Path]) -> None:
+    """Raises ConfigError if `out` is one of the folders of examples, among which results would later count."""
+    if out.is_dir() and any(path.is_dir() and path.samefile(out) for path in examples):
+        raise ConfigError(f"--out {out} is the folder of --style, where results would count as examples; give another")
 
 
 def check_different(files: Sequence[Path]) -> None:
     """Raises OutputError if two of `files` are one."""
     counts = Counter(str(file).casefold() for file in files)
     if twice := [file for file in files if counts[str(file).casefold()] > 1]:
-        raise OutputError(f"two pictures would be written to {twice[0]}; rename one, or give them separate --out")
+        raise OutputError(f"two pictures would be written to {twice[0]}; rename one, or give it another place")
 
 
 def check_free(files: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:

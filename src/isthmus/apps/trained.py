@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, cycle, islice
@@ -30,7 +29,6 @@ from isthmus.core import (
     Spec,
     Styles,
     Swaps,
-    Translates,
 )
 from isthmus.core import operations as on_codes
 from isthmus.data.options import FOLDERS
@@ -73,10 +71,11 @@ class Trained(Handle):
         """The images carried to domain `to`, by default "b" or the only one, in that domain's size and channels.
 
         With n > 1 a list of n such results, each another draw where the model is random. `style` is an image of that
-        domain, or several, whose mean style the results have; without it styles are drawn. With `tile` the images keep
-        their own sizes and go through the model tile by tile, all tiles in one style. Raises ConfigError for an unknown
-        domain.
+        domain, or several, whose mean style the results have, or what `style_of` gives for them; without it styles are
+        drawn. With `tile` the images keep their sizes and go through the model tile by tile, all tiles in one style.
+        Raises ConfigError for an unknown domain.
         """
+        style = None if style is None else self.style_of(style, to)
         source, _, carry = self.route(to, style)
         check_number("n", n)
         if tile:
@@ -92,6 +91,19 @@ class Trained(Handle):
             found = self.through(lambda batch: (carry(batch) for _ in range(n)), images, source, seed)
         return found[0] if n == 1 else found
 
+    def style_of(self, images: Any, to: str | None = None) -> Tensor:
+        """The mean style [style] of images of domain `to`, on the CPU, for `style=` in place of the images.
+
+        A style is left as it is. Raises ConfigError for an unknown domain, and for a model that has no styles.
+        """
+        to, model = self.target(to), self.model
+        if not isinstance(model, Styles):
+            raise ConfigError(f"{self.name} has no styles: leave out the style")
+        if isinstance(images, Tensor) and images.ndim == 1:
+            return images
+        styles = self.measured(lambda batch: model.style(batch, to), images, model.ends(to)[1])
+        return styles.reshape(-1, styles.shape[-1]).mean(0)
+
     def film(
         self,
         frames: Iterable[Image],
@@ -106,6 +118,7 @@ class Trained(Handle):
         All of them have one style, or whatever else the model draws. Raises ConfigError at once.
         """
         with self.seeded(seed):
+            style = None if style is None else self.style_of(style, to)
             source, _, carry = self.route(to, style, one=True)
         if tile:
             self.check_tiles(to)
@@ -330,57 +343,6 @@ class Trained(Handle):
             return model.given.cpu()
         beginning = "top" if model.spec.height > 1 else "left"
         return known_part(beginning if known is None else known, part, model.spec.height, model.spec.width)
-
-    def target(self, to: str | None) -> str:
-        """The domain `to`, by default "b" or the only one. Raises ConfigError for an unknown one."""
-        model = self.model
-        if not isinstance(model, Translates):
-            raise self.unable(Translates, "translate")
-        if to is None:
-            to = model.targets[0] if len(model.targets) == 1 else "b"
-        if to not in model.targets:
-            named = [(name, model.ends(name)[1].name) for name in model.targets]
-            known = ", ".join(f"{name} ({data})" if data and data != name else name for name, data in named)
-            raise ConfigError(f"{self.name} has no domain {to!r} to translate to; its domains are {known}")
-        return to
-
-    def route(
-        self, to: str | None, style: Any = None, *, one: bool = False
-    ) -> tuple[Spec, Spec, Callable[[Tensor], Tensor]]:
-        """What images are that are carried to domain `to`, what becomes of them, and how.
-
-        With `style` by the mean style of these images; with `one`, all images have the same style, or whatever else the
-        model draws. Raises ConfigError for an unknown domain, and for a style of a model that has none.
-        """
-        to, model = self.target(to), cast(Translates, self.model)
-        source, target = model.ends(to)
-        plain = partial(model.translate, to=to)
-        if style is None and not one:
-            return source, target, plain
-        if not isinstance(model, Styles):
-            if style is not None:
-                raise ConfigError(f"{self.name} has no styles: leave out the style")
-            return source, target, self.steady(plain) if self.random(to) else plain
-        with torch.no_grad():
-            if style is None:
-                chosen = model.draw_style(1, to)
-            else:
-                styles = self.measured(lambda batch: model.style(batch, to), style, target)
-                chosen = styles.reshape(-1, styles.shape[-1]).mean(0, keepdim=True).to(model.device)
-        return source, target, lambda batch: model.restyle(batch, to, chosen.expand(len(batch), -1))
-
-    @torch.no_grad()
-    def random(self, to: str) -> bool:
-        """Whether two translations of an image differ, and could be told apart in a picture."""
-        if to not in self.varied:
-            source, _, carry = self.route(to)
-            made = []
-            for seed in range(2):
-                with self.seeded(seed):
-                    image = torch.linspace(-1, 1, math.prod(source.shape), device=self.model.device)
-                    made.append(carry(image.view(1, *source.shape)))
-            self.varied[to] = bool((made[0] - made[1]).abs().max() > GREY_LEVEL / 2)
-        return self.varied[to]
 
 
 def check_number(name: str, value: int) -> None:

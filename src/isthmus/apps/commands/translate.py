@@ -39,30 +39,33 @@ def translate(
         overwrite: Replace files that are there.
         checkpoint: Which weights: last, best, or a folder's name in checkpoints/.
     """
-    from isthmus.apps.plan import check_free, check_png, find, numbered, plan
+    from isthmus.apps.plan import check_apart, check_different, check_free, check_png, find, numbered, plan
 
-    jobs = plan(inputs, out, numbered(n), overwrite, films=True)
-    examples = tuple(find(style)) if style else None
+    examples = [*find(style, out)] if style else []
+    check_apart(out, style)
+    jobs = plan(inputs, out, numbered(n), overwrite, films=True, beside=examples)
     if grid is not None:
         check_png("--grid", grid)
-        check_free([grid], overwrite, inputs=[job.source for job in jobs])
+        check_different([grid, *(file for job in jobs for file in job.outputs)])
+        check_free([grid], overwrite, inputs=[*(job.source for job in jobs), *examples])
 
     from isthmus.apps.bulk import carry, carry_film, leave_out, opened, report, sheet
     from isthmus.errors import DataError
     from isthmus.training.checkpoint import write
 
     with opened(run, checkpoint) as trained, trained.seeded(seed):
-        source, target, _ = trained.route(to, examples)
+        source, target, _ = trained.route(to)
+        given = trained.style_of(examples, to) if examples else None
 
         def draws(pictures: list[Any]) -> list[list[Any]]:
-            return [trained.translate(pictures, to, style=examples, tile=tile) for _ in range(n)]
+            return [trained.translate(pictures, to, style=given, tile=tile) for _ in range(n)]
 
         stills = [job for job in jobs if not job.film]
         done = carry(trained, stills, None if tile else source, draws, to=target, keep=grid is not None)
         for job in jobs:
             try:
                 for file in job.outputs if job.film else ():
-                    carry_film(trained, job.source, file, to, examples, tile=tile)
+                    carry_film(trained, job.source, file, to, given, tile=tile)
             except DataError as error:
                 leave_out(error, done.failed)
     if grid is not None and done.rows:
