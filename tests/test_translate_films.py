@@ -1,9 +1,12 @@
-"""Films through a translator: their kind, times and sound are kept, in one style, in bounded memory."""
+"""Films through a translator: their kind and times are kept, in one style, in bounded memory.
+
+What videos alone have is in test_translate_videos.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,14 @@ import torch
 from PIL import Image
 
 from command_line import files, put
-from isthmus.apps import bulk, film
+from film_helpers import GREY, SIDE, noise, of, shown, written
+from isthmus.apps import bulk
 from isthmus.apps.cli import main
-from isthmus.apps.film import Film, Frame, is_film, reading, writing
+from isthmus.apps.film import Film, Frame, is_film
 from isthmus.apps.trained import Trained
 from isthmus.core import Spec
 from isthmus.errors import ConfigError
-from tiny_models import Noisy, Tinted, picture
-
-SIDE = Spec(3, 16, 24, (), "folder:side")
-GREY = np.full((40, 60, 3), 128, np.uint8)
-VIDEOS = [".mp4", ".mov", ".mkv", ".webm"]
+from tiny_models import Noisy, Tinted
 
 
 @pytest.fixture
@@ -39,35 +39,6 @@ def tinted(monkeypatch: pytest.MonkeyPatch) -> Trained:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def written(name: str, pixels: Sequence[np.ndarray], seconds: Sequence[Fraction], loop: int | None = 0) -> Path:
-    """A film of frames that are shown for so long."""
-    path = Path(name)
-    if film.video.is_video(path):
-        pytest.importorskip("av", reason="PyAV is an optional extra")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    step = Fraction(1, 3000)
-    writer = writing(path, path.suffix, Film(iter(()), len(pixels), step, loop))
-    start = Fraction(0)
-    for frame, length in zip(pixels, seconds, strict=True):
-        writer.add(Frame(frame, start, length))
-        start += length
-    writer.close()
-    return path
-
-
-def noise(count: int, channels: int = 3) -> list[np.ndarray]:
-    return [picture(channels, 40, 60, seed=i) for i in range(count)]
-
-
-def shown(name: str | Path) -> list[Frame]:
-    with reading(Path(name)) as found:
-        return list(found.frames)
-
-
-def of(*arguments: str) -> int:
-    return main(["translate", "run", *arguments])
 
 
 # --- animations
@@ -115,79 +86,6 @@ def test_pictures_that_do_not_move_are_no_films(tinted: Trained, here: Path) -> 
     assert not any(map(is_film, Path("in").iterdir()))
     assert of("in", "--out", "out") == 2
     assert files("out") == ["still-gif.png", "still-png.png", "still-webp.png"]
-
-
-# --- videos
-
-
-@pytest.mark.parametrize("suffix", VIDEOS)
-def test_a_video_keeps_its_kind_rate_and_length(suffix: str, tinted: Trained, here: Path) -> None:
-    seconds = [Fraction(1001, 30000)] * 12
-    source = written(f"film{suffix}", [np.full_like(GREY, 20 * i) for i in range(12)], seconds)
-    assert of(str(source), "--out", "out", "--style", str(put("style.png"))) == 0
-    made, came = shown(f"out/film{suffix}"), shown(source)
-    assert [frame.start for frame in made] == [frame.start for frame in came]
-    assert [frame.start for frame in came[::3]] == pytest.approx([n * 1001 / 30000 for n in range(0, 12, 3)], abs=5e-4)
-    assert made[0].pixels.shape == (16, 24, 3)
-    expected = list(tinted.film([frame.pixels for frame in came], style=Path("style.png")))
-    assert max(np.abs(m.pixels.astype(int) - e).max() for m, e in zip(made, expected, strict=True)) <= 6
-
-
-def test_frames_that_come_at_odd_times_come_at_them_again(tinted: Trained, here: Path) -> None:
-    seconds = [Fraction(n, 1000) for n in (40, 40, 700, 10, 40)]
-    written("film.mp4", [GREY] * 5, seconds)
-    assert of("film.mp4", "--out", "out") == 0
-    assert [frame.start for frame in shown("out/film.mp4")] == [sum(seconds[:i]) for i in range(5)]
-
-
-def test_a_kind_that_is_only_read_becomes_mp4(tinted: Trained, here: Path) -> None:
-    av = pytest.importorskip("av", reason="PyAV is an optional extra")
-    with av.open("film.avi", "w") as container:
-        stream = container.add_stream("mpeg4", rate=12)
-        stream.height, stream.width, stream.pix_fmt = 40, 60, "yuv420p"
-        for frame in noise(5):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    assert of("film.avi", "--out", "out") == 0
-    assert files("out") == ["film.mp4"]
-    assert [frame.seconds for frame in shown("out/film.mp4")] == [Fraction(1, 12)] * 5
-
-
-def test_sound_is_copied(tinted: Trained, here: Path) -> None:
-    av = pytest.importorskip("av", reason="PyAV is an optional extra")
-    with av.open("film.mp4", "w") as container:
-        pictures, sound = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=8000)
-        pictures.height, pictures.width, pictures.pix_fmt = 40, 60, "yuv420p"
-        for frame in [GREY] * 20:
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(pictures.encode())
-        wave = np.sin(np.arange(16000) / 5).astype(np.float32)[None]
-        heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-        heard.rate = 8000
-        container.mux([*sound.encode(heard), *sound.encode()])
-
-    def packets(name: str) -> list[tuple[float, bytes]]:
-        with av.open(name) as container:
-            return [(round(float(p.pts * p.time_base), 3), bytes(p)) for p in container.demux(audio=0) if p.size]
-
-    assert of("film.mp4", "--out", "out") == 0
-    assert packets("out/film.mp4") == packets("film.mp4")
-    assert len(packets("film.mp4")) > 10
-    assert of("film.mp4", "--out", "film.gif") == 0
-    assert len(shown("film.gif")) == 1  # all frames are the same
-
-
-def test_a_telephones_video_is_turned_upright(here: Path) -> None:
-    frame = np.zeros((40, 60, 3), np.uint8)
-    frame[:, :30] = 255
-    data = bytearray(written("film.mp4", [frame] * 3, [Fraction(1, 10)] * 3).read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40  # after version, flags, times, track, length, layer and volume
-    quarter = (0, 1 << 16, 0, -1 << 16, 0, 0, 40 << 16, 0, 1 << 30)  # a quarter turn clockwise
-    data[matrix : matrix + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in quarter)
-    Path("turned.mp4").write_bytes(data)
-    seen = shown("turned.mp4")[0].pixels
-    assert np.abs(seen.astype(int) - np.rot90(frame, -1)).max() < 40
-    assert seen.shape == (60, 40, 3)
 
 
 # --- one style, bounded memory

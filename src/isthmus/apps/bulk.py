@@ -138,7 +138,8 @@ def carry_film(
     """Carry the film in `path` as `Trained.film` does, and write it to `file`.
 
     While the model is at work, the next frames are decoded and the last ones encoded. Raises DataError if the film
-    cannot be read to its end, and OutputError where it cannot be written; then there is no file of it.
+    cannot be read to its end, or not be made a film of that kind, and OutputError where it cannot be written; then
+    there is no new file, and an older one stays.
     """
     source, target, _ = trained.route(to)
     if source.rate or target.rate:

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from isthmus.apps.cli import complain
 from isthmus.data.cache import Array
-from isthmus.data.read import to_channels
-from isthmus.errors import DataError, OutputError
+from isthmus.data.read import fit, to_channels
+from isthmus.errors import DataError
 
 H264 = "libx264", {"crf": "12"}
 VP9 = "libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
@@ -26,6 +27,8 @@ CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 READ = frozenset({*CODECS, ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".mts", ".m2ts"})
 BT709, LIMITED = 1, 1  # as FFmpeg numbers the colours of HD video, and brightness from 16 to 235
+SLACK = Fraction(1, 2)  # seconds that a whole file may end before its header says
+NEARLY = Fraction(1, 100)  # by so much pixels may be too wide without anybody seeing it: programs round their shape
 Timed = tuple[Array, Fraction, Fraction]  # pixels [H, W, 3], uint8; start and length in seconds
 
 
@@ -54,22 +57,51 @@ def reading(path: Path) -> Iterator[tuple[Iterator[Timed], int | None, Fraction]
 
 
 def frames(container: Any, stream: Any, path: Path) -> Iterator[Timed]:
-    """Upright, each shown until the next one comes."""
+    """As they are meant to be seen, each shown until the next one comes."""
     import av
 
     length = 1 / Fraction(stream.average_rate or 25)  # where frames do not say more
     held, start = None, Fraction(0)
     try:
-        for frame in container.decode(stream):
+        for frame in decoded(container, stream, path, length):
             following = start + length * (held is not None) if frame.pts is None else frame.pts * frame.time_base
             if held is not None:
                 yield held, start, following - start
-            turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-            held, start = np.ascontiguousarray(turned), following
+            held, start = as_seen(frame, stream.sample_aspect_ratio or Fraction(1)), following
     except av.FFmpegError as error:
         raise DataError(unreadable(path, error)) from error
-    if held is not None:
-        yield held, start, length
+    if held is None:
+        raise DataError(f"{path} holds no whole picture: get it again from where it came")
+    yield held, start, length
+
+
+def decoded(container: Any, stream: Any, path: Path, length: Fraction) -> Iterator[Any]:
+    """The frames of a stream, whose last one may be as long as `length` without a word of it in the file.
+
+    Raises DataError for a Matroska file that breaks off, which the library takes for its end. Other kinds are not
+    asked: those of MP4 do not decode, and what the rest say of their length is often a guess.
+    """
+    import av
+
+    end = Fraction(0)  # of all that there is: sound may go on without pictures
+    for packet in container.demux():
+        if packet.pts is not None:
+            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if packet.stream.index == stream.index:
+            yield from packet.decode()
+    whole = Fraction(container.duration or 0, av.time_base)
+    if "matroska" in container.format.name and end + max(length, SLACK) < whole:
+        said = f"after {float(end):.1f} of {float(whole):.1f} seconds"
+        raise DataError(f"{path} breaks off {said}: get it again from where it came")
+
+
+def as_seen(frame: Any, aspect: Fraction) -> Array:
+    """The pixels of a frame, upright and each as wide as it is high, as in the pictures that models are trained on."""
+    pixels = frame.to_ndarray(format="rgb24")
+    height, width, _ = pixels.shape
+    if abs(aspect - 1) > NEARLY:
+        pixels = fit(pixels, max(1, round(width * aspect)), height, "stretch")
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
 
 def unreadable(path: Path, error: Exception) -> str:
@@ -80,14 +112,17 @@ def unreadable(path: Path, error: Exception) -> str:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Raises OutputError for what the encoder refuses."""
+def explained(source: Path | None) -> Iterator[None]:
+    """Raises DataError for what cannot be made a video of, and lets through what is wrong with the disk."""
     import av
 
     try:
         yield
-    except av.FFmpegError as error:
-        raise OutputError(f"the video cannot be written: {error.strerror or error}") from error
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{source or 'the film'} cannot be made such a video ({why}); try an --out in .mkv") from error
 
 
 class Video:
@@ -111,11 +146,11 @@ class Video:
         pixels, start, _ = frame
         height, width, _ = pixels.shape
         even = np.pad(to_channels(pixels, 3), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        stream = self.stream or self.opened(frame, *even.shape[:2])
         shown = av.VideoFrame.from_ndarray(even, format="rgb24")
         shown = shown.reformat(format="yuv420p", dst_colorspace="itu709", dst_color_range=LIMITED)
         shown.pts, shown.time_base = round(start / self.step), self.step
-        with explained():
+        with explained(self.source):
+            stream = self.stream or self.opened(frame, *even.shape[:2])
             if self.sound:
                 self.sound.copy(start)
             self.file.mux(stream.encode(shown))
@@ -132,7 +167,7 @@ class Video:
 
     def close(self) -> None:
         """What the encoder still holds, and the end of the file."""
-        with explained():
+        with explained(self.source):
             if self.stream is not None:
                 self.file.mux(self.stream.encode())
             if self.sound:
@@ -141,14 +176,20 @@ class Video:
 
 
 class Sound:
-    """The tracks of sound of a video, as far as another container can hold them, copied without a change."""
+    """The tracks of sound of a video, as far as another container can hold them, copied without a change.
+
+    What it cannot hold is named on stderr.
+    """
 
     def __init__(self, source: Path, file: Any) -> None:
         import av
 
         self.source, self.file = av.open(str(source)), file
-        able = [s for s in self.source.streams.audio if s.codec_context.codec.canonical_name in file.supported_codecs]
-        self.tracks = {stream.index: file.add_stream_from_template(stream) for stream in able}
+        streams = self.source.streams.audio
+        able = [stream for stream in streams if codec(stream) in file.supported_codecs]
+        if others := sorted({codec(stream) for stream in streams if stream not in able}):
+            complain(f"sound of {source}, since {file.format.name} cannot hold {', '.join(others)}", label="left out")
+        self.tracks = {stream.index: track(file, stream) for stream in able}
         packets = self.source.demux(able) if able else iter(())
         self.packets = (packet for packet in packets if packet.dts is not None)
         self.next: Any = next(self.packets, None)
@@ -161,3 +202,16 @@ class Sound:
             self.next = next(self.packets, None)
         if until is None:
             self.source.close()
+
+
+def codec(stream: Any) -> str:
+    """How the sound of a stream is coded."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "an unknown codec"
+
+
+def track(file: Any, stream: Any) -> Any:
+    """A track of a file that takes the packets of a stream."""
+    added, layout = file.add_stream_from_template(stream), stream.codec_context.layout
+    if layout.name.endswith(" channels"):  # AVI does not say where they are heard, and MP4 has to
+        added.codec_context.layout = f"{layout.nb_channels}c"  # where so many are by custom
+    return added
