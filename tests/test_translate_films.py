@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from command_line import files, put
 from film_helpers import GREY, SIDE, noise, of, shown, written
@@ -77,6 +77,27 @@ def test_what_is_clear_stays_clear_in_every_frame(tinted: Trained, here: Path) -
         assert of(f"film{suffix}", "--tile", "--out", "out") == 0
         for i, frame in enumerate(shown(f"out/film{suffix}")):
             assert np.array_equal(frame.pixels[..., 3], frames[i][..., 3]), suffix
+
+
+def test_frames_of_no_time_are_seen_in_a_video(tinted: Trained, here: Path) -> None:
+    frames = [np.full_like(GREY, 60 * i) for i in range(4)]
+    written("film.gif", frames, [Fraction(n, 100) for n in (0, 20, 0, 0)])
+    assert of("film.gif", "--out", "out") == 0
+    assert [frame.seconds for frame in shown("out/film.gif")] == [0, Fraction(1, 5), 0, 0]
+    written("film.mp4", frames[:1], [Fraction(1)])  # else the package is not there
+    assert of("film.gif", "--out", "out.mp4") == 0
+    assert [frame.start for frame in shown("out.mp4")] == [Fraction(n, 10) for n in (0, 1, 3, 4)]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".apng"])
+def test_an_animation_is_turned_upright(suffix: str, here: Path) -> None:
+    lying = [Image.fromarray(frame) for frame in noise(2)]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    options = {"lossless": True} if suffix == ".webp" else {"format": "PNG"}
+    lying[0].save(f"film{suffix}", save_all=True, append_images=lying[1:], exif=exif, **options)
+    for frame, image in zip(shown(f"film{suffix}"), lying, strict=True):
+        assert np.array_equal(frame.pixels, np.rot90(np.asarray(image), -1))
 
 
 def test_pictures_that_do_not_move_are_no_films(tinted: Trained, here: Path) -> None:

@@ -16,10 +16,11 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from isthmus.apps.film import Film, Frame, reading, writing
+from isthmus.apps.film import Film, Frame, lasting, reading, writing
 from isthmus.apps.forms import pixels
 from isthmus.apps.plan import Job
 from isthmus.apps.trained import Trained, load
+from isthmus.apps.video import is_video
 from isthmus.core import Spec
 from isthmus.core.steps import watching
 from isthmus.data import audio
@@ -145,10 +146,11 @@ def carry_film(
     if source.rate or target.rate:
         raise ConfigError(f"{path} is a film, and this {trained.name} carries sounds")
     count = 1 if tile else trained.part
+    filmed = is_video(file) and not is_video(path)
     times: deque[tuple[Fraction, Fraction]] = deque()  # of the frames under way
 
     def seen(film: Film) -> Iterator[Array]:
-        for frame in film.frames:
+        for frame in lasting(film.frames) if filmed else film.frames:
             times.append((frame.start, frame.seconds))
             yield frame.pixels if tile else trained.fitted(frame.pixels, source)
 

@@ -6,7 +6,7 @@ A video takes the memory of a few frames. What Pillow writes it is given whole: 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +17,7 @@ from PIL import Image
 
 from isthmus.apps import video
 from isthmus.data.cache import Array
-from isthmus.data.read import explain, shallow, to_channels
+from isthmus.data.read import explain, orientation, shallow, to_channels, upright
 from isthmus.errors import ConfigError, DataError
 
 # How Pillow is to write what a suffix names; colours are kept as they are where the format can.
@@ -29,6 +29,7 @@ ANIMATED: dict[str, dict[str, Any]] = {
 READ = {**ANIMATED, ".png": ANIMATED[".apng"]}  # a film may bear the suffix of a picture
 TICKS = {"GIF": Fraction(1, 100), "PNG": Fraction(1, 10000), "WEBP": Fraction(1, 1000)}  # seconds that formats count
 SUFFIXES = (*ANIMATED, *video.CODECS)
+AT_ONCE = Fraction(1, 10)  # seconds for which browsers show a frame that is to last none
 
 
 class Frame(NamedTuple):
@@ -102,17 +103,26 @@ def reading(path: Path) -> Iterator[Film]:
 
 
 def pictures(image: Image.Image, path: Path) -> Iterator[Frame]:
-    """The frames of an animation; all have alpha if the first one has."""
+    """The frames of an animation, upright; all have alpha if the first one has."""
     channels = 4 if image.has_transparency_data else 3
     start = Fraction(0)
     for i in range(getattr(image, "n_frames", 1)):
         try:
             image.seek(i)
-            pixels = to_channels(shallow(image), channels)
+            pixels = upright(to_channels(shallow(image), channels), orientation(image))
             seconds = Fraction(image.info.get("duration", 0)).limit_denominator(10**6) / 1000
         except Exception as error:  # as above
             raise DataError(explain(error, b"some", str(path))) from error
         yield Frame(pixels, start, seconds)
+        start += seconds
+
+
+def lasting(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames, of which each can be seen: a video has none that lasts no time, as those of a GIF may."""
+    start = Fraction(0)
+    for frame in frames:
+        seconds = frame.seconds or AT_ONCE
+        yield Frame(frame.pixels, start, seconds)
         start += seconds
 
 
