@@ -64,6 +64,14 @@ def test_all_ten_terms_of_the_generators():
     assert len(losses) == 10
 
 
+def test_without_cycles_nothing_comes_back():
+    model, calls = unit(cycle=0.0, cycle_kl=0.0), []
+    model.generator["a"].register_forward_hook(lambda *_: calls.append(1))
+    losses = dict(model.turns(iter([batches()])))["generator"]
+    assert {name.split()[0] for name in losses} == {"adversarial", "kl", "image"}
+    assert len(calls) == 2  # its own images, and those of b
+
+
 @pytest.mark.parametrize("name", ["adversarial", "kl", "rebuild", "cycle_kl", "cycle"])
 def test_each_weight_belongs_to_two_terms(name):
     pair = batches()

@@ -125,13 +125,14 @@ class UNIT(Model, Translates):
 
         cost, losses = objective(self.objective).generator, {}
         for of, to in WAYS:
-            again = self.mean(made[to], to)
-            back = self.generate(noisy(again), of, x[of])
             losses[f"adversarial {to}"] = self.adversarial * cost(self.discriminator[to](fakes[to]))
             losses[f"kl {of}"] = self.kl * mean[of].float().square().mean()
             losses[f"image {of}"] = self.rebuild * missed(rebuilt[of], x[of])
-            losses[f"cycle kl {of}"] = self.cycle_kl * again.float().square().mean()
-            losses[f"cycle {of}"] = self.cycle * missed(back, x[of])
+            if self.cycle or self.cycle_kl:
+                again = self.mean(made[to], to)
+                back = self.generate(noisy(again), of, x[of])
+                losses[f"cycle kl {of}"] = self.cycle_kl * again.float().square().mean()
+                losses[f"cycle {of}"] = self.cycle * missed(back, x[of])
         yield Turn("generator", losses)
 
     def judged_by(self, pair: dict[str, Batch], fakes: dict[str, Tensor]) -> dict[str, Tensor]:
