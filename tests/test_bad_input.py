@@ -313,9 +313,14 @@ def test_a_folder_of_runs_is_no_demo(here: Path, capsys: pytest.CaptureFixture[s
             shutil.copytree("low", f"{name}/{part}")
     Path("more/results.json").write_text("{}")
     Path("more/notes.txt").write_text("mine")
-    for taken in (str(here), "runs", "more", "low", "pets"):
-        message = refused(["demo", "--out", taken, "--overwrite"], capsys)
-        assert f"{taken} holds more than a demo, so --overwrite leaves it alone" in message
+    shutil.copytree("pets", "mine/a")
+    Path("mine/results.json").write_text("{}")
+    overwrite = ["demo", "--overwrite", "--out"]
+    for taken in (str(here), "runs", "low", "pets"):
+        message = refused([*overwrite, taken], capsys)
+        assert f"{taken} is not a demo's folder, so --overwrite leaves it alone" in message
+    assert "more holds more than a demo (notes.txt), so --overwrite leaves it" in refused([*overwrite, "more"], capsys)
+    assert "mine/a is not a run folder, so --overwrite leaves it alone" in refused([*overwrite, "mine"], capsys)
 
 
 def test_places_that_cannot_be_written_to(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,13 +193,44 @@ def test_options_without_sense_are_refused(options: dict[str, Any], message: str
         RunOptions(out=Path("unused"), **options)
 
 
-def test_overwriting_empties_a_run_folder_and_no_other(tmp_path: Path) -> None:
-    digits(tmp_path / "run", steps=1)
-    (tmp_path / "run" / "old").touch()
+def test_overwriting_empties_a_run_folder(tmp_path: Path) -> None:
+    digits(tmp_path / "run", steps=4, sample_every=2)
+    for old in ("evaluation.json", "cpu_seconds", ".writing-abc", "samples/old.png"):
+        (tmp_path / "run" / old).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / old).touch()
+    (tmp_path / "run" / "wandb").symlink_to(tmp_path)  # what a link leads to is not in the folder
     digits(tmp_path / "run", steps=1, overwrite=True)
-    assert not (tmp_path / "run" / "old").exists()
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "thesis.txt").touch()
+    kept = {path.name for path in (tmp_path / "run").iterdir() if not path.name.startswith("events.out.")}
+    assert kept == {"config.json", "model.safetensors", "metrics.jsonl", "checkpoints"}
+
+
+@pytest.mark.parametrize("config", [None, "", "[]", '{"name": "my app"}', '{"_class_name": "AutoencoderKL"}'])
+def test_no_folder_but_a_run_is_overwritten(config: str | None, tmp_path: Path) -> None:
+    """Many programs have a config.json."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "thesis.txt").touch()
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
     with pytest.raises(OutputError, match="is not a run folder, so --overwrite leaves it alone"):
-        digits(tmp_path / "work", steps=1, overwrite=True)
-    assert (tmp_path / "work" / "thesis.txt").exists()
+        digits(tmp_path, steps=1, overwrite=True)
+    assert (tmp_path / "src" / "thesis.txt").exists()
+
+
+def test_a_run_to_which_something_was_added_is_not_overwritten(tmp_path: Path) -> None:
+    digits(tmp_path / "run", steps=1)
+    (tmp_path / "run" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match=r"holds more than a run \(thesis\.txt\), so --overwrite leaves it alone"):
+        digits(tmp_path / "run", steps=1, overwrite=True)
+    assert (tmp_path / "run" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_folder_itself_stays_as_it_may_be_a_mount_point(overwrite: bool, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    if overwrite:
+        digits(out, steps=1)
+    out.mkdir(exist_ok=True)
+    handle = os.open(out, os.O_RDONLY)  # while it is open, no other folder gets its number
+    digits(out, steps=1, overwrite=overwrite)
+    assert os.path.samestat(os.fstat(handle), out.stat())
+    os.close(handle)

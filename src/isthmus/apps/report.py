@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import platform
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from isthmus.data.pictures import data_uri, grid, save_png
 from isthmus.errors import CapabilityError, OutputError
 from isthmus.evaluation.figures import figures
 from isthmus.training.checkpoint import load_model, read_config, write
+from isthmus.training.folder import RunFolder, check_all_ours, empty
 from isthmus.training.log import METRICS
 from isthmus.training.preview import sheet
 from isthmus.training.settings import data_of, reopen
@@ -151,7 +151,10 @@ def prepare_folder(out: Path, parts: Sequence[str], overwrite: bool) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not overwrite:
             raise OutputError(f"{out} exists; give another --out, or --overwrite it")
-        if not (out / RESULTS).is_file() or {path.name for path in out.iterdir()} - {*parts, REPORT, PICTURE, RESULTS}:
-            raise OutputError(f"{out} holds more than a demo, so --overwrite leaves it alone; give another --out")
-        shutil.rmtree(out)
+        if not (out / RESULTS).is_file():
+            raise OutputError(f"{out} is not a demo's folder, so --overwrite leaves it alone; give another --out")
+        check_all_ours(out, (*parts, REPORT, PICTURE, RESULTS), "a demo")
+        for part in parts:
+            RunFolder(out / part).check(overwrite)
+        empty(out, mark=RESULTS)
     write(out / RESULTS, "{}\n")

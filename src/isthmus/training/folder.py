@@ -8,6 +8,7 @@
     checkpoints/
         step-00001000/   model.safetensors, average.safetensors, trainer.pt (tensors and numbers alone)
         best/            model.safetensors, score.json
+    evaluation.json      the figures of isthmus evaluate
 
 A checkpoint is written beside its place and renamed into it: whatever moment the process dies at, each folder
 `step-*` is whole.
@@ -20,6 +21,8 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,13 @@ import torch
 
 from isthmus.core import Model
 from isthmus.errors import CheckpointError, OutputError
-from isthmus.training.checkpoint import CONFIG, UNFINISHED, WEIGHTS, load_weights, weights, write
+from isthmus.training.checkpoint import CONFIG, UNFINISHED, WEIGHTS, load_weights, read_config, weights, write
+from isthmus.training.log import METRICS
 from isthmus.training.trainer import Trainer
+
+FIGURES = "evaluation.json"
+LOGS = (METRICS, "events.out.*", "wandb")
+CONTENT = (CONFIG, WEIGHTS, *LOGS, "samples", "checkpoints", FIGURES, "cpu_seconds")  # all that we write there
 
 
 class RunFolder:
@@ -44,10 +52,18 @@ class RunFolder:
                 raise OutputError(
                     f"{self.path} exists; give another --out, --overwrite it, or isthmus resume {self.path}"
                 )
-            if not (self.path / CONFIG).is_file():
+            if not self.is_run():
                 raise OutputError(
                     f"{self.path} is not a run folder, so --overwrite leaves it alone; give another --out"
                 )
+            check_all_ours(self.path, CONTENT, "a run")
+
+    def is_run(self) -> bool:
+        """Whether a run of Isthmus is described here: many a folder has a config.json."""
+        try:
+            return "run" in read_config(self.path)
+        except CheckpointError:
+            return False
 
     def content(self) -> list[Path]:
         """What is in the folder, beside what was left half written before there was a run."""
@@ -56,9 +72,8 @@ class RunFolder:
     def create(self) -> None:
         """Make the folder, empty; `check` comes before."""
         try:
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.path.mkdir(parents=True)
+            self.path.mkdir(parents=True, exist_ok=True)
+            empty(self.path, mark=CONFIG)
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {error.strerror}") from None
 
@@ -138,6 +153,27 @@ class RunFolder:
         except Exception as error:
             raise CheckpointError(f"{newest} is damaged ({error}); delete it to resume from the one before") from None
         trainer.load_state_dict(state)
+
+
+def check_all_ours(folder: Path, names: Iterable[str], what: str) -> None:
+    """Raise OutputError if the folder holds anything but `names` (patterns), since --overwrite would delete it."""
+    patterns = (*names, f"{UNFINISHED}*")
+    if others := sorted(p.name for p in folder.iterdir() if not any(fnmatch(p.name, known) for known in patterns)):
+        raise OutputError(
+            f"{folder} holds more than {what} ({others[0]}), so --overwrite leaves it alone; give another --out"
+        )
+
+
+def empty(folder: Path, mark: str) -> None:
+    """Delete what is in the folder, which itself may be a mount point and stays.
+
+    The file `mark` goes last: until then, should the process die, the folder is known for what it is.
+    """
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == mark):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def sync_folder(path: Path) -> None:

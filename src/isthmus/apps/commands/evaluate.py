@@ -36,6 +36,7 @@ def evaluate(
     from isthmus.errors import CheckpointError, ConfigError
     from isthmus.evaluation.figures import figures
     from isthmus.training.checkpoint import load_model, read_config, write
+    from isthmus.training.folder import FIGURES
     from isthmus.training.settings import data_of, reopen
 
     for name, number in (("images", images), ("draws", draws)):
@@ -49,7 +50,7 @@ def evaluate(
     with watching(watched):
         found = figures(model, data, train, test, groups=groups, images=images, draws=draws, seed=seed)
     text = json_format.dumps({"checkpoint": checkpoint, "seed": seed, **found}, indent=2, ensure_ascii=False)
-    write(run / "evaluation.json", text + "\n")
+    write(run / FIGURES, text + "\n")
     if json:
         print(text)
     else:

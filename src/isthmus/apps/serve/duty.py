@@ -21,9 +21,9 @@ from isthmus.data.cache import Array
 from isthmus.errors import IsthmusError
 from isthmus.models.catalog import catalog
 from isthmus.training.checkpoint import WEIGHTS, read_config
+from isthmus.training.folder import FIGURES
 
 EXAMPLES = 12
-FIGURES = "evaluation.json"
 
 
 class Duty:
