@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from command_line import RULE, SHORT, SMALL, said, train_bridge, train_vae
+from command_line import RULE, SHORT, SMALL, put, said, train_bridge, train_vae
 from isthmus.apps.cli import main
 
 TRAIN = ["train", "vae", "--out", "new", *SMALL, *SHORT]
@@ -221,6 +222,28 @@ def test_a_run_whose_data_have_moved(here: Path, capsys: pytest.CaptureFixture[s
     config = Path("run/config.json")
     config.write_text(config.read_text().replace(f"{here}/pets", "animals"))
     assert main(["resume", "run", "--steps", "14"]) == 0
+
+
+CHANGES: dict[str, Callable[[], object]] = {
+    "2 classes now (class 1 was dog and is wolf); bring back": lambda: Path("pets/dog").rename("pets/wolf"),
+    "3 classes now (class 0 was cat and is ant); bring back": lambda: put("pets/ant/a.png", 1, (12, 12)),
+    "3 classes now (class 2 was none and is wolf); bring back": lambda: put("pets/wolf/a.png", 1, (12, 12)),
+    "12x12, 3 channels, 2 classes now; bring back": lambda: put("pets/dog/d.png", 3, (12, 12)),
+    "6x5, 1 channel, 2 classes now; bring back": lambda: [put(str(a), 1, (5, 6)) for a in Path("pets").rglob("*.png")],
+}
+
+
+@pytest.mark.parametrize("message", CHANGES)
+def test_a_run_whose_data_have_changed(message: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Above all, labels must not change their meaning without a word."""
+    assert train_vae("run", "--validation", "0", data="folder:pets") == 0
+    capsys.readouterr()
+    CHANGES[message]()
+    made_for = f"the model in run is made for 12x12, 1 channel, 2 classes, but folder:{here}/pets is "
+    for command in (["resume", "run", "--steps", "14"], ["evaluate", "run"], ["reconstruct", "run", "--out", "new"]):
+        sentence = refused(command, capsys)
+        assert made_for in sentence
+        assert message in sentence
 
 
 # --- runs

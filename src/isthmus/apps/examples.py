@@ -11,7 +11,7 @@ from isthmus.apps.trained import Trained
 from isthmus.data.cache import Array
 from isthmus.data.pictures import to_array
 from isthmus.errors import ConfigError
-from isthmus.training.settings import data_of, reopen
+from isthmus.training.settings import reopen
 
 
 def examples(
@@ -25,7 +25,7 @@ def examples(
     """
     if "data" not in trained.config:
         raise ConfigError(f"{run} does not say what data it was trained on: name pictures after it")
-    test = reopen(data_of(trained.config, Path(run)), "test", Path(run))[place]
+    test = reopen(trained.config, "test", Path(run))[place]
     index = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:n]
     batch = test.batch(index)
     pictures = {f"test-{i}": to_array(image) for i, image in zip(index.tolist(), batch.image, strict=True)}

@@ -41,7 +41,7 @@ def write_report(out: Path, run: Path, curves: Sequence[str]) -> dict[str, Any]:
     if not isinstance(model, Bridges):
         raise CapabilityError(f"{run} holds no bridge between autoencoders, which this report is about")
     data = data_of(config, run)
-    train, test = reopen(data, "train", run), reopen(data, "test", run)
+    train, test = reopen(config, "train", run), reopen(config, "test", run)
     rule = class_rule(data, test)
     if rule is None:
         raise CapabilityError(f"{run} was trained without a class rule (--pair 0=5,...), so its accuracy is undefined")

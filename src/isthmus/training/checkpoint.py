@@ -49,8 +49,12 @@ def rebuild(description: dict[str, Any]) -> Model:
     if unknown:
         names = ", ".join(sorted(unknown))
         raise CheckpointError(f"{entry.name} has no option {names}: the model was saved by another version of Isthmus")
-    specs = [Spec(**{**spec, "classes": tuple(spec["classes"])}) for spec in description["specs"]]
-    return entry.load()(**values).build(*specs)
+    return entry.load()(**values).build(*specs_of(description))
+
+
+def specs_of(description: dict[str, Any]) -> list[Spec]:
+    """What the model described was built for."""
+    return [Spec(**{**spec, "classes": tuple(spec["classes"])}) for spec in description["specs"]]
 
 
 def own_tensors(model: Model) -> dict[str, Tensor]:

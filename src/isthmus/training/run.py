@@ -77,7 +77,7 @@ def resume(path: Path, **changes: Any) -> None:
     fabric = start(options)
     model = rebuild(config)
     load_weights(model, folder.steps()[-1] / WEIGHTS)  # frozen parts must be there before the model prepares the data
-    run = Run(folder, model, data, options, reopen(data, "train", path), fabric)
+    run = Run(folder, model, data, options, reopen(config, "train", path), fabric)
     folder.restore(run.trainer)
     if run.main:
         folder.tidy()

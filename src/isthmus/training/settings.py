@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from isthmus.core import Spec
 from isthmus.data.images import Images
 from isthmus.data.open import open_data
 from isthmus.data.options import FOLDERS, DataOptions, Split
 from isthmus.errors import CheckpointError, DataError
-from isthmus.training.checkpoint import CONFIG
+from isthmus.training.checkpoint import CONFIG, specs_of
 from isthmus.training.options import RunOptions
 
 
@@ -64,9 +66,27 @@ def read(cls: Any, table: Any, folder: Path) -> Any:
         raise CheckpointError(f"{folder / CONFIG} is damaged ({error}); restore the file") from None
 
 
-def reopen(data: DataOptions, split: Split, folder: Path) -> tuple[Images, ...]:
-    """The data of the run in `folder`. Raises DataError, which says where to write it, if they are elsewhere now."""
+def reopen(config: dict[str, Any], split: Split, folder: Path) -> tuple[Images, ...]:
+    """The data of the run in `folder`, whose config.json holds `config`.
+
+    Raises DataError, which says where to write it, if they are elsewhere now or no longer what the model is made for.
+    """
     try:
-        return open_data(data, split)
+        domains = open_data(data_of(config, folder), split)
     except DataError as error:
         raise DataError(f"{error}; if the data have moved, change the table data in {folder / CONFIG}") from None
+    for domain, made_for in zip(domains, specs_of(config), strict=False):
+        check_same(domain.spec, made_for, folder)
+    return domains
+
+
+def check_same(found: Spec, made_for: Spec, folder: Path) -> None:
+    """Raise DataError if images have another form, or labels another meaning, than those the model was built for."""
+    if replace(found, name="") == replace(made_for, name=""):
+        return
+    classes = enumerate(zip_longest(found.classes, made_for.classes, fillvalue="none"))
+    moved = next((f" (class {i} was {then} and is {now})" for i, (now, then) in classes if now != then), "")
+    raise DataError(
+        f"the model in {folder} is made for {made_for}, but {found.name} is {found} now{moved}; bring back the data as "
+        f"they were, by the table data in {folder / CONFIG} if that is where they differ, or train a new model"
+    )

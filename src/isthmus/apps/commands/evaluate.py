@@ -46,7 +46,7 @@ def evaluate(
     if "data" not in config:
         raise CheckpointError(f"{run} does not say what data it was trained on, so there is nothing to measure it on")
     model, data = load_model(run, checkpoint).to(find_device("auto")), data_of(config, run)
-    train, test = reopen(data, "train", run), reopen(data, "test", run)
+    train, test = reopen(config, "train", run), reopen(config, "test", run)
     with watching(watched):
         found = figures(model, data, train, test, groups=groups, images=images, draws=draws, seed=seed)
     text = json_format.dumps({"checkpoint": checkpoint, "seed": seed, **found}, indent=2, ensure_ascii=False)
