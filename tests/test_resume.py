@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from command_line import put
 from isthmus.apps import cli
 from isthmus.training.folder import RunFolder
 
@@ -238,3 +240,22 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         (newest / name).write_bytes(content)
     shutil.rmtree(newest)  # what the message says to do
     assert cli.main(["resume", str(out), "--steps", "4"]) == 0
+
+
+@pytest.mark.parametrize("validation", ["0.1", "0"])
+def test_other_images_than_it_began_with(validation: str, tmp_path: Path) -> None:
+    """They choose anew which are held out; each resumption says so, since what was learned once stays learned."""
+    for i in range(30):
+        put(str(tmp_path / f"photos/{i}.png"), 1, (8, 8))
+    arguments = ["vae", *VAE[3:], "--data", f"folder:{tmp_path}/photos", "--validation", validation]
+    assert cli.main(["train", *arguments, "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+    (began_with,) = json.loads((tmp_path / "run" / "config.json").read_text())["images"]
+    for i in range(30, 60):
+        put(str(tmp_path / f"photos/{i}.png"), 1, (8, 8))
+    for steps in ("3", "4"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert cli.main(["resume", str(tmp_path / "run"), "--steps", steps]) == 0
+        said = [str(warning.message) for warning in caught if "when the run began" in str(warning.message)]
+        assert len(said) == (validation != "0")
+        assert all(f"images and had {began_with} when the run began, so that other" in text for text in said)

@@ -14,7 +14,7 @@ from isthmus.apps.options import fits, wording
 from isthmus.errors import ConfigError
 
 TABLES = ("config", "data", "run")
-OTHERS = ("model", "isthmus", "format", "specs", "made_with")  # that may be there too
+OTHERS = ("model", "isthmus", "format", "specs", "images", "made_with")  # that may be there too
 
 
 @dataclass

@@ -31,7 +31,7 @@ from isthmus.training.options import RunOptions
 from isthmus.training.preview import preview, sheet
 from isthmus.training.settings import data_of, reopen, run_of, settings
 from isthmus.training.trainer import Trainer
-from isthmus.training.validation import evaluating, held_out_losses, split
+from isthmus.training.validation import evaluating, held_out_losses, split, warn_if_moved
 
 SHOWN = 8  # images in a row of a sample picture
 VALIDATION_ROUNDS = 20  # at most
@@ -55,7 +55,7 @@ def train(model: Model, data: DataOptions, options: RunOptions, *, overwrite: bo
     if run.main:
         folder.create()
         try:
-            run.write_config()
+            run.write_config(counts(domains))
             folder.write_checkpoint(run.trainer)
         except OutputError:
             folder.remove()  # what cannot be resumed would only be in the way
@@ -77,7 +77,8 @@ def resume(path: Path, **changes: Any) -> None:
     fabric = start(options)
     model = rebuild(config)
     load_weights(model, folder.steps()[-1] / WEIGHTS)  # frozen parts must be there before the model prepares the data
-    run = Run(folder, model, data, options, reopen(config, "train", path), fabric)
+    domains = reopen(config, "train", path)
+    run = Run(folder, model, data, options, domains, fabric)
     folder.restore(run.trainer)
     if run.main:
         folder.tidy()
@@ -87,7 +88,9 @@ def resume(path: Path, **changes: Any) -> None:
             f"{path} is complete at step {run.trainer.step}; give more, e.g. --steps {2 * run.trainer.step}"
         )
     if run.main:
-        run.write_config()
+        began_with = config.get("images", counts(domains))
+        warn_if_moved(run.held_out, counts(domains), began_with)
+        run.write_config(began_with)
     run.play()
 
 
@@ -124,9 +127,9 @@ class Run:
         if self.options.monitor is not None:
             self.monitored(held_out_losses(self.trainer, batches, 1))
 
-    def write_config(self) -> None:
-        """Make the folder self-describing."""
-        write_config(self.folder.path, self.model, **settings(self.data, self.options))
+    def write_config(self, images: Sequence[int]) -> None:
+        """Make the folder self-describing; `images` are as many as each domain had when the run began."""
+        write_config(self.folder.path, self.model, **settings(self.data, self.options), images=images)
 
     def stream(self, domains: Sequence[Images], rank: int = 0, world: int = 1) -> Stream:
         pairs = pairing(self.data, tuple(domains))
@@ -291,7 +294,11 @@ def start(options: RunOptions) -> Fabric:
     return fabric
 
 
+def counts(domains: Sequence[Images]) -> list[int]:
+    return [len(domain) for domain in domains]
+
+
 def steps_of(epochs: float, domains: Sequence[Images], options: RunOptions, world: int) -> int:
     """The number of rounds that take about `epochs` passes through the largest domain."""
     examples = options.batch_size * options.accumulate * world
-    return max(1, round(epochs * max(map(len, domains)) / examples))
+    return max(1, round(epochs * max(counts(domains)) / examples))

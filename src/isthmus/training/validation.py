@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -33,6 +34,17 @@ def split(domains: Sequence[Images], options: RunOptions) -> tuple[Sequence[Imag
         train.append(domain.take(order[cut:].sort().values))
         held_out.append(domain.take(order[:cut].sort().values))
     return train, held_out
+
+
+def warn_if_moved(held_out: Sequence[Images], now: Sequence[int], before: Sequence[int]) -> None:
+    """Say so if a run whose domains had `before` many images goes on with others: these choose which are held out."""
+    for domain, has, had in zip(held_out, now, before, strict=False):
+        if has != had:
+            warnings.warn(
+                f"{domain.spec.name} has {counted(has, 'image')} and had {had} when the run began, so that other ones "
+                "are held out, some of which were trained on: the losses on them look better than they are",
+                stacklevel=2,
+            )
 
 
 @contextmanager
