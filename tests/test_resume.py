@@ -211,6 +211,23 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, capsys: pytest.Captu
     assert f"is complete at step {step + 7}; give more" in " ".join(capsys.readouterr().err.split())
 
 
+def test_minutes_count_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves a second with every look."""
+    ticks, out = count(), str(tmp_path / "run")
+    monkeypatch.setattr("isthmus.training.run.time.monotonic", lambda: float(next(ticks)))
+    train, again, reached = ["train", *VAE, "--steps", "1000", "--minutes", "1", "--out", out], ["resume", out], [0]
+    for command in (train, again, [*again, "--minutes", "2"]):
+        assert cli.main(command) == 0
+        reached.append(int(RunFolder(tmp_path / "run").steps()[-1].name.removeprefix("step-")))
+        assert reached[-1] > reached[-2]
+        last = f"stopped by --minutes at step {reached[-1]}; go on with: isthmus resume {out}"
+        assert capsys.readouterr().err.splitlines()[-1] == last
+    assert cli.main([*again, "--steps", str(reached[-1] + 1)]) == 0
+    assert "stopped" not in capsys.readouterr().err
+
+
 def test_what_a_crash_left_half_written_is_ignored_and_removed(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "run"
     assert cli.main(["train", *VAE, "--steps", "8", "--out", str(whole)]) == 0

@@ -145,7 +145,9 @@ def test_an_unknown_loss_to_monitor_is_refused_with_the_known_ones(tmp_path: Pat
         digits(tmp_path / "run", monitor="first/size", validation=0.0)
 
 
-def test_the_clock_ends_a_run_that_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_ends_a_run_that_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A clock that moves a second with every look: two minutes are over before a thousand steps."""
     ticks = iter(range(10**9))
     monkeypatch.setattr("isthmus.training.run.time.monotonic", lambda: float(next(ticks)))
@@ -153,6 +155,8 @@ def test_the_clock_ends_a_run_that_can_go_on(tmp_path: Path, monkeypatch: pytest
     (last,) = (int(path.name.removeprefix("step-")) for path in RunFolder(tmp_path / "run").steps()[-1:])
     assert 0 < last < 121
     assert json.loads((tmp_path / "run" / "config.json").read_text())["run"]["steps"] == 1000
+    said = f"stopped by --minutes at step {last}; go on with: isthmus resume {tmp_path / 'run'}"
+    assert said in capsys.readouterr().err.splitlines()
 
 
 def test_a_run_stopped_right_after_a_checkpoint_saves_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,11 +96,14 @@ class Bar:
         text = self.text
         self.progress.update(self.task, completed=step, losses=text, speed=f"{speed:,.0f} steps/s" if speed else "")
         due = step - self.said >= self.total / 10 or (step == self.total and step > self.said)
-        if self.show and due and not self.console.is_terminal:
-            self.console.print(
-                f"{self.title}: step {step} of {self.total}  {text}", soft_wrap=True, highlight=False, markup=False
-            )
+        if due and not self.console.is_terminal:
+            self.say(f"{self.title}: step {step} of {self.total}  {text}")
             self.said = step
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if self.show:
+            self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def __enter__(self) -> Self:
         self.progress.start()

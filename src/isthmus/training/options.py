@@ -16,7 +16,7 @@ class RunOptions:
     out: Path  # run folder to create
     steps: int = 5000  # rounds of the model's turns
     epochs: float | None = None  # length in passes through the data, instead of steps
-    minutes: float | None = None  # stop (and save) after so long, even if steps remain
+    minutes: float | None = None  # stop (and save) after so long, even if steps remain; resumed, it counts anew
     batch_size: int = 64  # examples in each turn, for each device
     accumulate: int = 1  # batches whose gradients make one update
     seed: int = 0  # of weights, order of data and noise: the same seed is the same run

@@ -166,8 +166,11 @@ class Run:
             bar.update(trainer.step, self.checkpoint(log), 0)
             if log:
                 log.close()
-        if self.stopped and trainer.step < options.steps:
-            raise KeyboardInterrupt(f"stopped at step {trainer.step}; go on with: isthmus resume {self.folder.path}")
+        if trainer.step < options.steps:
+            where = f"at step {trainer.step}; go on with: isthmus resume {self.folder.path}"
+            if self.stopped:
+                raise KeyboardInterrupt(f"stopped {where}")
+            bar.say(f"stopped by --minutes {where}")
 
     def must_stop(self, began: float) -> bool:
         """Whether the user or the clock ends the run; several processes ask the first, once each log interval."""

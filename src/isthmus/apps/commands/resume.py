@@ -19,7 +19,7 @@ def resume(
     Args:
         run: The run folder.
         steps: Train up to this many steps; by default as many as first asked for, and more is fine.
-        minutes: Stop (and save) after so long.
+        minutes: Stop (and save) after so long, counted from now; by default as long as first asked for.
         devices: Go on with another number of devices.
         keep: Newest checkpoints to keep.
     """
