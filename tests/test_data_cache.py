@@ -92,17 +92,78 @@ def test_a_build_that_fails_leaves_nothing(place):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.remember("key", build)
+        cache.remember("key", build, Path.iterdir)
     assert list(place.iterdir()) == []
 
 
 def test_the_first_of_two_builders_wins(place):
     def slow(folder: Path) -> None:
         (folder / "a").write_text("slow")
-        cache.remember("key", lambda other: (other / "a").write_text("fast"))
+        cache.remember("key", fast, read)
 
-    assert (cache.remember("key", slow) / "a").read_text() == "fast"
+    def fast(folder: Path) -> None:
+        (folder / "a").write_text("fast")
+
+    def read(folder: Path) -> str:
+        return (folder / "a").read_text()
+
+    assert cache.remember("key", slow, read) == "fast"
     assert len(list(place.iterdir())) == 1
+
+
+TEARS = {
+    "gone": Path.unlink,
+    "empty": lambda file: file.write_bytes(b""),
+    "short": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "zeros": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+}
+
+
+@pytest.mark.parametrize("tear", TEARS)
+def test_a_torn_entry_is_built_again(root, place, decoded, tear):
+    pixels = opened(root).pixels.clone()
+    files = [file.relative_to(place) for file in place.rglob("*") if file.is_file()]
+    assert len(files) > 8
+    for file in files:  # of the headers, and of the pictures
+        TEARS[tear](place / file)
+        assert np.array_equal(opened(root).pixels, pixels)
+    before = len(decoded)
+    opened(root)
+    assert len(decoded) == before
+    assert len(list(place.iterdir())) == 2
+
+
+def test_emptied_entries_are_built_again(root, place):
+    pixels = opened(root).pixels.clone()
+    for file in [file for file in place.rglob("*") if file.is_file()]:
+        file.unlink()
+    assert np.array_equal(opened(root).pixels, pixels)
+
+
+def test_arrays_of_which_one_is_gone(place):
+    def built():
+        return cache.remember_arrays("key", lambda: {"a": np.arange(3), "b.weight": np.ones(2)})
+
+    built()
+    next(place.rglob("a.npy")).unlink()
+    assert {name: array.tolist() for name, array in built().items()} == {"a": [0, 1, 2], "b.weight": [1, 1]}
+
+
+def test_a_torn_entry_that_cannot_be_removed(place, monkeypatch):
+    def built():
+        return cache.remember_arrays("key", lambda: {"a": np.arange(3)})["a"].tolist()
+
+    built()
+    next(place.rglob("a.npy")).write_bytes(b"")
+    monkeypatch.setattr(cache.shutil, "rmtree", lambda *a, **k: None)  # as of another user
+    assert built() == [0, 1, 2]
+
+
+def test_files_are_on_the_disk_before_an_entry_has_its_name(place, monkeypatch):
+    seen, fsync = [], os.fsync
+    monkeypatch.setattr(cache.os, "fsync", lambda handle: seen.append(len(list(place.glob("*.*")))) or fsync(handle))
+    cache.remember_arrays("key", lambda: {"a": np.arange(3)})
+    assert seen == [1, 1]
 
 
 def build_in_process(root, barrier, results):

@@ -6,14 +6,16 @@ The cache may be deleted at any time. Entries are never changed: what they depen
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,11 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError
 
 VERSION = 6  # of what is kept; raise it when the meaning of an entry changes
+NAMES = "names.json"  # which arrays an entry has, so that one that is gone is missed
+TORN = OSError, EOFError, ValueError  # raised where a cleaner of disks or a power cut left only parts of an entry
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 def root() -> Path:
@@ -55,8 +60,8 @@ def stamp(*files: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, (s := file.stat()).st_size, s.st_mtime_ns) for file in files)
 
 
-def remember(key: str, build: Callable[[Path], None]) -> Path:
-    """The folder of the entry `key`, which `build(folder)` fills the first time.
+def remember(key: str, build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
+    """What `load(folder)` reads of the entry `key`, which `build(folder)` fills the first time, or where it is torn.
 
     Nobody ever sees half an entry: it is built under another name and renamed. Processes that build the same entry at
     the same time do the work twice, and the first to finish wins.
@@ -64,26 +69,43 @@ def remember(key: str, build: Callable[[Path], None]) -> Path:
     place = root()
     entry = place / digest(VERSION, key)
     if entry.is_dir():
-        return entry
+        with suppress(*TORN):
+            return load(entry)
+        shutil.rmtree(entry, ignore_errors=True)
     partial = place / f"{entry.name}.{uuid.uuid4().hex}"
     partial.mkdir()
     try:
         build(partial)
-        partial.rename(entry)
-    except OSError:
-        if not entry.is_dir():
-            raise
+        flush(partial)
+        with suppress(OSError):  # another process was first, or what is torn cannot be removed
+            partial.rename(entry)
+        try:
+            return load(entry)
+        except TORN:
+            return load(partial)  # memory maps outlive their files
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return entry
+
+
+def flush(folder: Path) -> None:
+    """Have files on the disk before their folder gets its name: a power cut would leave zeros in their place."""
+    for file in folder.iterdir():
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())
 
 
 def remember_arrays(key: str, build: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
     """Arrays that `build` computes the first time. They are memory maps; changes to them stay private."""
 
-    def save(folder: Path) -> None:
-        for name, array in build().items():
-            np.save(folder / f"{name}.npy", array)
+    return remember(key, lambda folder: save_arrays(folder, build()), load_arrays)
 
-    folder = remember(key, save)
-    return {file.stem: np.load(file, mmap_mode="c") for file in folder.glob("*.npy")}
+
+def save_arrays(folder: Path, arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / NAMES).write_text(json.dumps([*arrays]))
+
+
+def load_arrays(folder: Path) -> dict[str, Array]:
+    names = json.loads((folder / NAMES).read_text())
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}

@@ -52,10 +52,14 @@ def decoded(pictures: Pictures, form: Form) -> Decoded:
         np.save(folder / "kept.npy", kept)
         np.save(folder / "errors.npy", np.array([errors[i] for i in sorted(errors)], dtype=np.str_))
 
-    folder = remember(digest(pictures.key, form), build)
-    if len(errors := np.load(folder / "errors.npy")):
-        left_out(pictures.name, [str(error) for error in errors], len(pictures))
-    return Decoded(np.load(folder / "pixels.npy", mmap_mode="c"), np.load(folder / "kept.npy"))
+    def load(folder: Path) -> tuple[Decoded, list[str]]:
+        pixels, kept = np.load(folder / "pixels.npy", mmap_mode="c"), np.load(folder / "kept.npy")
+        return Decoded(pixels, kept), np.load(folder / "errors.npy").tolist()
+
+    found, errors = remember(digest(pictures.key, form), build, load)
+    if errors:
+        left_out(pictures.name, errors, len(pictures))
+    return found
 
 
 def left_out(name: str, errors: list[str], total: int, what: str = "pictures") -> None:
