@@ -87,7 +87,7 @@ def test_what_is_done_to_pixels_stays_private(root):
 
 
 def test_a_build_that_fails_leaves_nothing(place):
-    def build(folder: Path) -> None:
+    def build(folder: Path) -> bool:
         (folder / "half.npy").write_bytes(b"half")
         raise KeyboardInterrupt
 
@@ -97,12 +97,14 @@ def test_a_build_that_fails_leaves_nothing(place):
 
 
 def test_the_first_of_two_builders_wins(place):
-    def slow(folder: Path) -> None:
+    def slow(folder: Path) -> bool:
         (folder / "a").write_text("slow")
         cache.remember("key", fast, read)
+        return True
 
-    def fast(folder: Path) -> None:
+    def fast(folder: Path) -> bool:
         (folder / "a").write_text("fast")
+        return True
 
     def read(folder: Path) -> str:
         return (folder / "a").read_text()

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from data_helpers import fill, picture
+from isthmus.data import read
+from isthmus.data.files import list_folder
 from isthmus.data.open import open_data, pairing
 from isthmus.data.options import DataOptions
 from isthmus.errors import DataError
@@ -182,6 +184,43 @@ def test_files_that_may_not_be_read_are_left_out(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"00\d.png cannot be read: Permission denied"):
         train, test = both(f"folder:{root}")
     assert sorted([*train.names, *test.names]) == [name for name in names(20) if name not in ("003.png", "004.png")]
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what went wrong with the disk is not remembered
+        train, test = both(f"folder:{root}")
+    assert sorted([*train.names, *test.names]) == names(20)
+
+
+@pytest.mark.parametrize(
+    ("owner", "function", "error"),
+    [(Path, "read_bytes", OSError(5, "Input/output error")), (read, "shallow", MemoryError())],
+)
+def test_what_fails_once_while_decoding_is_not_remembered(tmp_path, monkeypatch, owner, function, error):
+    root = fill(tmp_path / "p", [*names(4, "train/"), "test/a.png"])
+    opened(f"folder:{root}", split="test")  # after which the headers of all are known
+    real, calls = getattr(owner, function), []
+
+    def fail_once(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, function, fail_once)
+    with pytest.warns(UserWarning, match="1 of 4 pictures left out"):
+        assert len(opened(f"folder:{root}")[0]) == 3
+    for _ in range(2):
+        assert len(opened(f"folder:{root}")[0]) == 4
+    assert len(calls) == 8  # what was read well is remembered
+
+
+def test_one_long_message_does_not_widen_the_others(tmp_path):
+    root, long = fill(tmp_path / "p", names(30)), f"{'x' * 200}.png"
+    (root / long).write_bytes(b"broken")
+    error = list_folder(root, "p").headers.error
+    assert [text for text in error if text] == [f"{long} is not a picture in a format that can be read"]
+    assert error.nbytes < 1000
+    assert sum(file.stat().st_size for file in (tmp_path / "cache").rglob("error*")) < 1000
 
 
 MALFORMED = {

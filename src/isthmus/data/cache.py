@@ -60,11 +60,11 @@ def stamp(*files: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((file.name, (s := file.stat()).st_size, s.st_mtime_ns) for file in files)
 
 
-def remember(key: str, build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
+def remember(key: str, build: Callable[[Path], bool], load: Callable[[Path], T]) -> T:
     """What `load(folder)` reads of the entry `key`, which `build(folder)` fills the first time, or where it is torn.
 
     Nobody ever sees half an entry: it is built under another name and renamed. Processes that build the same entry at
-    the same time do the work twice, and the first to finish wins.
+    the same time do the work twice, and the first to finish wins. Where `build` returns False the entry is not kept.
     """
     place = root()
     entry = place / digest(VERSION, key)
@@ -75,14 +75,14 @@ def remember(key: str, build: Callable[[Path], None], load: Callable[[Path], T])
     partial = place / f"{entry.name}.{uuid.uuid4().hex}"
     partial.mkdir()
     try:
-        build(partial)
-        flush(partial)
-        with suppress(OSError):  # another process was first, or what is torn cannot be removed
-            partial.rename(entry)
+        if build(partial):
+            flush(partial)
+            with suppress(OSError):  # another process was first, or what is torn cannot be removed
+                partial.rename(entry)
         try:
             return load(entry)
         except TORN:
-            return load(partial)  # memory maps outlive their files
+            return load(partial)  # whose memory maps outlive their files
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -97,7 +97,11 @@ def flush(folder: Path) -> None:
 def remember_arrays(key: str, build: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
     """Arrays that `build` computes the first time. They are memory maps; changes to them stay private."""
 
-    return remember(key, lambda folder: save_arrays(folder, build()), load_arrays)
+    def save(folder: Path) -> bool:
+        save_arrays(folder, build())
+        return True
+
+    return remember(key, save, load_arrays)
 
 
 def save_arrays(folder: Path, arrays: Mapping[str, Array]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from isthmus.data.cache import Array, digest, remember
-from isthmus.data.listing import Pictures
+from isthmus.data.listing import Failure, Pictures
 from isthmus.data.options import Fit
 from isthmus.data.read import fit, to_8bit, to_channels
 from isthmus.data.work import each
@@ -40,17 +40,18 @@ class Decoded(NamedTuple):
 def decoded(pictures: Pictures, form: Form) -> Decoded:
     """All pictures in one form, from the cache where it has them; what is damaged is left out with a warning."""
 
-    def build(folder: Path) -> None:
-        errors = decode_all(pictures, form, folder / "pixels.npy")
-        kept = np.array([i for i in range(len(pictures)) if i not in errors], np.int64)
+    def build(folder: Path) -> bool:
+        failures = decode_all(pictures, form, folder / "pixels.npy")
+        kept = np.array([i for i in range(len(pictures)) if i not in failures], np.int64)
         if not len(kept):
-            raise DataError(f"{pictures.name}: none of {len(pictures)} pictures can be read, e.g. {errors[0]}")
-        if errors:
+            raise DataError(f"{pictures.name}: none of {len(pictures)} pictures can be read, e.g. {failures[0].text}")
+        if failures:
             drop(folder / "pixels.npy", kept)
         if form.binarise:
             binarise(folder / "pixels.npy")
         np.save(folder / "kept.npy", kept)
-        np.save(folder / "errors.npy", np.array([errors[i] for i in sorted(errors)], dtype=np.str_))
+        np.save(folder / "errors.npy", np.array([failures[i].text for i in sorted(failures)], dtype=np.str_))
+        return not any(failure.passing for failure in failures.values())
 
     def load(folder: Path) -> tuple[Decoded, list[str]]:
         pixels, kept = np.load(folder / "pixels.npy", mmap_mode="c"), np.load(folder / "kept.npy")
@@ -68,7 +69,7 @@ def left_out(name: str, errors: list[str], total: int, what: str = "pictures") -
     warnings.warn(f"{name}: {len(errors)} of {total} {what} left out: {shown}", stacklevel=3)
 
 
-def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, str]:
+def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, Failure]:
     """Decode into a new .npy file; returns what went wrong, by position."""
     shape = len(pictures), form.channels, form.height, form.width
     if (need := int(np.prod(shape))) > (free := shutil.disk_usage(file.parent).free):
@@ -78,17 +79,17 @@ def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, str]:
         )
     pixels = open_memmap(file, "w+", np.uint8, shape)
 
-    def decode_chunk(start: int) -> dict[int, str]:
-        errors = {}
+    def decode_chunk(start: int) -> dict[int, Failure]:
+        failures = {}
         for i in range(start, min(start + CHUNK, len(pictures))):
             try:
                 pixels[i] = bring(pictures.picture(i, max(form.width, form.height)), form).transpose(2, 0, 1)
             except DataError as error:
-                errors[i] = str(error)
-        return errors
+                failures[i] = Failure.of(error)
+        return failures
 
     found = each(decode_chunk, range(0, len(pictures), CHUNK), f"decoding {pictures.name}")
-    return {i: error for errors in found for i, error in errors.items()}
+    return {i: failure for failures in found for i, failure in failures.items()}
 
 
 def bring(picture: Array, form: Form) -> Array:

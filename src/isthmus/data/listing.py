@@ -8,13 +8,15 @@ keep 2 `near` pixels. `key` changes when any picture changes.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from isthmus.data.cache import Array, digest, remember_arrays
+from isthmus.data.cache import Array, digest, load_arrays, remember, save_arrays
 from isthmus.data.read import decode, describe
 from isthmus.data.work import each
 from isthmus.errors import DataError
@@ -61,6 +63,29 @@ class Arrays:
         return np.ascontiguousarray(self.pixels[i].transpose(1, 2, 0))
 
 
+class UnreadError(DataError):
+    """A file that could not be read."""
+
+
+class Failure(NamedTuple):
+    """Why a picture is left out."""
+
+    text: str
+    passing: bool  # disk, permissions, network or memory failed and not the picture: another run may read it
+
+    @classmethod
+    def of(cls, error: DataError) -> Self:
+        return cls(str(error), isinstance(error, UnreadError) or isinstance(error.__cause__, MemoryError))
+
+
+def fetch(blob: Callable[[str], bytes], name: str) -> bytes:
+    """A picture's file."""
+    try:
+        return blob(name)
+    except OSError as error:
+        raise UnreadError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
 UNREADABLE = 2**64 - 1  # in place of a digest; so large that such a picture never counts as held out
 
 
@@ -73,7 +98,7 @@ class Headers(NamedTuple):
     bits: Array
     colour: Array  # bool
     mode: Array  # str, as Pillow calls it
-    error: Array  # str, empty where the header can be read
+    error: Array  # str objects, empty where the header can be read
 
     def take(self, index: Array) -> Self:
         return type(self)(*(column[index] for column in self))
@@ -141,10 +166,7 @@ class Files:
 
     def picture(self, i: int, near: int) -> Array:
         name = self.names[i]
-        try:
-            data = self.blob(name)
-        except OSError as error:
-            raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        data = fetch(self.blob, name)
         if self.half is None:
             return decode(data, name, near)
         whole = decode(data, name, 2 * near)
@@ -168,23 +190,31 @@ def many(count: int, what: str = "pictures") -> str:
 def read_headers(key: str, names: Sequence[str], blob: Callable[[str], bytes]) -> Headers:
     """The headers of all pictures; reads every file once, the first time."""
 
-    def one(name: str) -> tuple[object, ...]:
+    def one(name: str) -> tuple[Any, ...]:
         try:
-            data = blob(name)
+            data = fetch(blob, name)
             header = describe(data, name)
-        except OSError as error:
-            return UNREADABLE, 0, 0, 0, False, "", f"{name} cannot be read: {error.strerror}"
         except DataError as error:
-            return UNREADABLE, 0, 0, 0, False, "", str(error)
+            return UNREADABLE, 0, 0, 0, False, "", Failure.of(error)
         content = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-        return content, header.width, header.height, header.bits, header.colour, header.mode, ""
+        return content, header.width, header.height, header.bits, header.colour, header.mode, None
 
-    def build() -> dict[str, Array]:
-        columns = zip(*each(one, names, "reading headers"), strict=True)
-        types = (np.uint64, np.int64, np.int64, np.int64, np.bool_, np.str_, np.str_)
-        return {f: np.array(c, t) for f, c, t in zip(Headers._fields, columns, types, strict=True)}
+    def build(folder: Path) -> bool:
+        *columns, found = zip(*each(one, names, "reading headers"), strict=True)
+        types = (np.uint64, np.int64, np.int64, np.int64, np.bool_, np.str_)
+        save_arrays(folder, {f: np.array(c, t) for f, c, t in zip(Headers._fields[:-1], columns, types, strict=True)})
+        failures = {i: failure for i, failure in enumerate(found) if failure}
+        # Not as a column, each of whose rows would be as wide as the longest text.
+        (folder / "errors.json").write_text(json.dumps({i: failure.text for i, failure in failures.items()}))
+        return not any(failure.passing for failure in failures.values())
 
-    return Headers(**{field: np.asarray(a) for field, a in remember_arrays(digest("headers", key), build).items()})
+    def load(folder: Path) -> Headers:
+        error = np.full(len(names), "", object)
+        for i, text in json.loads((folder / "errors.json").read_text()).items():
+            error[int(i)] = text
+        return Headers(**{field: np.asarray(a) for field, a in load_arrays(folder).items()}, error=error)
+
+    return remember(digest("headers", "sparse errors", key), build, load)
 
 
 def held_out(content: Array, fraction: float) -> Array:
