@@ -1,5 +1,6 @@
 """What is decoded once stays decoded, is renewed when the files change, and is never seen half done."""
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -203,6 +204,38 @@ def test_a_full_disk_is_noticed_before(root, monkeypatch):
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(DataError, match=r"needs .* GB in the cache .* make room"):
         opened(root, size="50")
+
+
+def test_a_disk_that_is_full_after_all_is_named(root, place, monkeypatch):
+    def full(handle, offset, size):
+        assert size == os.fstat(handle).st_size
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened(root)
+    entries = len(list(place.iterdir()))
+    monkeypatch.setattr(decoding.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(DataError, match=r"needs .* GB in the cache .* make room"):
+        opened(root, size="50")
+    assert len(list(place.iterdir())) == entries
+
+
+def test_a_disk_that_promises_no_room(root, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(decoding.os, "posix_fallocate", refuse, raising=False)
+    assert len(opened(root))
+
+
+@pytest.mark.parametrize("count", [10, 100_000])
+def test_rows_are_dropped_in_place(tmp_path, count):
+    file, whole = tmp_path / "pixels.npy", np.arange(count * 6).astype(np.uint8).reshape(count, 1, 2, 3)
+    np.save(file, whole)
+    before, kept = file.stat(), np.array([0, 2, 3, count - 1])
+    decoding.drop(file, kept)
+    assert np.array_equal(np.load(file), whole[kept])
+    assert file.stat().st_ino == before.st_ino
+    assert file.stat().st_size == before.st_size - 6 * (count - 4)
 
 
 def test_binarised_pixels(tmp_path):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import open_memmap, write_array_header_1_0
 
 from isthmus.data.cache import Array, digest, remember
 from isthmus.data.listing import Failure, Pictures
@@ -71,13 +73,7 @@ def left_out(name: str, errors: list[str], total: int, what: str = "pictures") -
 
 def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, Failure]:
     """Decode into a new .npy file; returns what went wrong, by position."""
-    shape = len(pictures), form.channels, form.height, form.width
-    if (need := int(np.prod(shape))) > (free := shutil.disk_usage(file.parent).free):
-        raise DataError(
-            f"{pictures.name} needs {need / 1e9:.1f} GB in the cache and {file.parent.parent} has {free / 1e9:.1f} GB "
-            "free: make room, choose a smaller --size, or set ISTHMUS_CACHE"
-        )
-    pixels = open_memmap(file, "w+", np.uint8, shape)
+    pixels = room(pictures.name, file, (len(pictures), form.channels, form.height, form.width))
 
     def decode_chunk(start: int) -> dict[int, Failure]:
         failures = {}
@@ -92,20 +88,48 @@ def decode_all(pictures: Pictures, form: Form, file: Path) -> dict[int, Failure]
     return {i: failure for failures in found for i, failure in failures.items()}
 
 
+def room(name: str, file: Path, shape: tuple[int, ...]) -> Array:
+    """A new .npy file of bytes that has its room on the disk, where the system can promise that.
+
+    On a full disk, writing to a memory map without it kills the process.
+    """
+    need, place = int(np.prod(shape)), file.parent.parent
+    if need > shutil.disk_usage(place).free:
+        raise no_room(name, need, place)
+    pixels = open_memmap(file, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with file.open("rb+") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others mean that this file system promises nothing
+                raise no_room(name, need, place) from error
+    return pixels
+
+
+def no_room(name: str, need: int, place: Path) -> DataError:
+    free = shutil.disk_usage(place).free
+    return DataError(
+        f"{name} needs {need / 1e9:.1f} GB in the cache and {place} has {free / 1e9:.1f} GB free: make room, choose a "
+        "smaller --size, or set ISTHMUS_CACHE"
+    )
+
+
 def bring(picture: Array, form: Form) -> Array:
     """One picture to [H, W, C] uint8 of the wanted form."""
     return to_8bit(fit(to_channels(picture, form.channels), form.width, form.height, form.fit))
 
 
 def drop(file: Path, kept: Array) -> None:
-    """Keep only some rows of a .npy file."""
-    whole = np.load(file, mmap_mode="r")
-    partial = file.with_suffix(".part")
-    rows = open_memmap(partial, "w+", whole.dtype, (len(kept), *whole.shape[1:]))
+    """Keep only some rows, in ascending order, of a .npy file of bytes: in place, since the disk may hold no second."""
+    rows = np.load(file, mmap_mode="r+")
     for row, i in enumerate(kept):
-        rows[row] = whole[i]
-    del rows, whole  # Windows replaces no file that is mapped
-    partial.replace(file)
+        rows[row] = rows[i]
+    shape = len(kept), *rows.shape[1:]
+    del rows  # Windows shortens no file that is mapped
+    with file.open("rb+") as opened:  # a header is as long for fewer rows: numpy leaves room for any number
+        write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        opened.truncate(opened.tell() + int(np.prod(shape)))
 
 
 def binarise(file: Path) -> None:
