@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,20 @@ def test_a_build_that_fails_leaves_nothing(place):
     with pytest.raises(KeyboardInterrupt):
         cache.remember("key", build, Path.iterdir)
     assert list(place.iterdir()) == []
+
+
+def test_what_killed_builders_left_is_removed_after_a_day(place):
+    def age(path: Path, hours: int) -> None:
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+
+    for name, folder_age, file_age in [("a", 25, 25), ("b", 25, 23), ("c", 23, 25), ("my.photos", 25, 25)]:
+        folder = place / (name if "." in name else f"{name * 32}.{name * 32}")
+        folder.mkdir(parents=True)
+        (folder / "pixels.npy").touch()
+        age(folder / "pixels.npy", file_age)
+        age(folder, folder_age)
+    cache.remember_arrays("key", lambda: {"a": np.arange(3)})
+    assert sorted(path.name[0] for path in place.glob("*.*")) == ["b", "c", "m"]
 
 
 def test_the_first_of_two_builders_wins(place):

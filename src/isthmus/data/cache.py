@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from isthmus.errors import DataError
 
 VERSION = 6  # of what is kept; raise it when the meaning of an entry changes
 NAMES = "names.json"  # which arrays an entry has, so that one that is gone is missed
+HEX = "[0-9a-f]" * 32
+DAY = 24 * 3600  # seconds
 TORN = OSError, EOFError, ValueError  # raised where a cleaner of disks or a power cut left only parts of an entry
 
 Array = NDArray[Any]
@@ -72,6 +75,7 @@ def remember(key: str, build: Callable[[Path], bool], load: Callable[[Path], T])
         with suppress(*TORN):
             return load(entry)
         shutil.rmtree(entry, ignore_errors=True)
+    sweep(place)
     partial = place / f"{entry.name}.{uuid.uuid4().hex}"
     partial.mkdir()
     try:
@@ -85,6 +89,14 @@ def remember(key: str, build: Callable[[Path], bool], load: Callable[[Path], T])
             return load(partial)  # whose memory maps outlive their files
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def sweep(place: Path) -> None:
+    """Remove what processes that were killed have left half built, once nothing in it has changed for a day."""
+    for partial in place.glob(f"{HEX}.{HEX}"):
+        with suppress(OSError):  # it may get its name just now
+            if time.time() - max(path.stat().st_mtime for path in (partial, *partial.iterdir())) > DAY:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def flush(folder: Path) -> None:
