@@ -1,6 +1,7 @@
 """Sounds: the mu-law, WAV files of every kind, folders of them, and models of sound on the command line."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -269,6 +270,15 @@ def test_sounds_are_read_once(monkeypatch):
     first = opened(spec)
     monkeypatch.setattr(audio, "decode", None)
     assert torch.equal(opened(spec).pixels, first.pixels)
+
+
+def test_folders_of_equal_names_sizes_and_times_are_not_taken_for_each_other():
+    for folder, size in (("loud", 0.9), ("quiet", 0.1)):
+        for i in range(6):
+            os.utime(put(f"{folder}/{i}.wav", tone(phase=i, size=size)), ns=(1, 1))
+    loud, quiet = opened("audio:loud"), opened("audio:quiet")
+    assert np.abs(audio.to_wave(loud.pixels.numpy())).max() > 0.8
+    assert np.abs(audio.to_wave(quiet.pixels.numpy())).max() < 0.2
 
 
 def test_run_folders_name_the_folder_whole():

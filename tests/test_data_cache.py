@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_helpers import fill
 from isthmus.data import cache, decoding
@@ -48,10 +49,24 @@ def test_decoded_once(root, decoded):
     assert np.array_equal(first.pixels, again.pixels)
 
 
-def test_a_copy_elsewhere_is_the_same(root, decoded, tmp_path):
+def test_folders_of_equal_names_sizes_and_times_are_not_taken_for_each_other(tmp_path):
+    for folder, shade in (("a", 0), ("b", 255)):
+        (tmp_path / folder).mkdir()
+        for i in range(8):
+            file = tmp_path / folder / f"{i}.bmp"
+            Image.new("L", (4, 4), abs(shade - i)).save(file)
+            os.utime(file, ns=(1, 1))
+    a, b = open_data(DataOptions(data=(f"folder:{tmp_path / 'a'}", f"folder:{tmp_path / 'b'}")), "train")
+    assert a.pixels.max() < 8
+    assert b.pixels.min() > 247
+
+
+def test_a_folder_is_the_same_by_any_path(root, decoded, tmp_path, monkeypatch):
     count = len(opened(root))
-    shutil.copytree(root, tmp_path / "moved")
-    opened(tmp_path / "moved")
+    (tmp_path / "link").symlink_to(root, target_is_directory=True)
+    opened(tmp_path / "link")
+    monkeypatch.chdir(tmp_path)
+    opened(Path("pictures"))
     assert len(decoded) == count
 
 
@@ -254,8 +269,6 @@ def test_rows_are_dropped_in_place(tmp_path, count):
 
 
 def test_binarised_pixels(tmp_path):
-    from PIL import Image
-
     root = tmp_path / "grey"
     root.mkdir()
     levels = (0, 64, 128, 255)

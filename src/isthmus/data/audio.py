@@ -128,7 +128,7 @@ def open_audio(source: Source, split: Split, options: DataOptions) -> Arrays:
     """One split of a folder of WAV files, only the classes asked for, in pieces of equal length."""
     root = Path(source.argument).expanduser()
     status = scan(root, source.text, SOUNDS)
-    names, key = [*status], digest("audio", tuple(status.items()))
+    names, key = [*status], digest("audio", str(root.resolve()), tuple(status.items()))
     heads, found = read_heads(root, names, key), places(names, root)
     classes = classes_of(found)
     keep = source.select(classes)

@@ -163,7 +163,7 @@ def list_folder(root: Path, spec: str) -> Files:
     def blob(name: str) -> bytes:
         return (root / name).read_bytes()
 
-    key = digest("folder", tuple(status.items()))
+    key = digest("folder", str(root.resolve()), tuple(status.items()))
     headers = read_headers(key, names, blob)
     return Files(spec, key, names, blob, headers, whole=headers)
 
