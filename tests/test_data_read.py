@@ -130,6 +130,12 @@ def test_modes():
     assert np.abs(cmyk.astype(int) - np.asarray(rgb.resize((64, 64)))).mean() < 8
 
 
+def test_lab_is_in_colour():
+    data = png_bytes(Image.merge("LAB", Image.fromarray(noise(12, 10, 3)).split()), "TIFF")
+    assert describe(data, "x").colour
+    assert decode(data, "x").shape == (12, 10, 3)
+
+
 def test_first_frame_of_an_animation():
     frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200)]
     for format in ("GIF", "PNG", "WEBP"):

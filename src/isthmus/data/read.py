@@ -79,7 +79,7 @@ def describe(data: bytes, name: str) -> Header:
                 width, height = height, width
             raw = rawmode(image)
             bits = 16 if "16" in image.mode + raw else 32 if image.mode in ("I", "F") else 8
-            colour = image.mode not in GREY_MODES and not image.mode.startswith("I;16") and not raw.startswith("LA")
+            colour = image.mode not in GREY_MODES and not image.mode.startswith("I;16") and raw != "LA;16B"
             return Header(width, height, image.mode, bits, colour)
     except Exception as error:  # as above
         raise DataError(explain(error, data, name)) from error
