@@ -90,12 +90,13 @@ def test_train_alone_is_split(tmp_path):
     assert train.labels is None
 
 
-def test_joined_names_of_splits_and_domains(tmp_path):
-    wanted = {"trainA": 6, "trainB": 5, "testA": 3, "testB": 2}
+@pytest.mark.parametrize(("train", "held"), [("train", "test"), ("training", "testing"), ("Train_", "validation_")])
+def test_joined_names_of_splits_and_domains(tmp_path, train, held):
+    wanted = {f"{train}A": 6, f"{train}B": 5, f"{held}A": 3, f"{held}B": 2}
     root = fill(tmp_path / "p", [name for folder, count in wanted.items() for name in names(count, f"{folder}/")])
     a, b = opened(f"folder:{root}:A", f"folder:{root}:B")
     assert (len(a), len(b)) == (6, 5)
-    assert {name.split("/")[0] for name in b.names} == {"trainB"}
+    assert {name.split("/")[0] for name in b.names} == {f"{train}B"}
     a, b = opened(f"folder:{root}:A", f"folder:{root}:B", split="test")
     assert (len(a), len(b)) == (3, 2)
 
@@ -238,7 +239,15 @@ MALFORMED = {
     ),
     "sizes": (lambda root: (fill(root, ["a.png"]), fill(root, ["b.png"], (5, 5))), "different sizes"),
     "beside": (lambda root: fill(root, ["train/a.png", "test/b.png", "spare/c.png"]), r"also spare beside them: move"),
-    "loose": (lambda root: fill(root, ["train/a.png", "test/b.png", "c.png"]), "also pictures beside them"),
+    "loose": (lambda root: fill(root, ["train/a.png", "test/b.png", "c.png"]), "also c.png beside them"),
+    "joined, loose": (
+        lambda root: fill(root, [*(f"{part}{side}/1.png" for part in ("train", "test") for side in "AB"), "c.png"]),
+        "has testA/ and testB/ and trainA/ and trainB/, but also c.png beside them: move",
+    ),
+    "joined, beside": (
+        lambda root: fill(root, ["trainA/1.png", "valA/1.png", "spare/c.png"]),
+        "has trainA/ and valA/, but also spare beside them: move",
+    ),
     "testing": (lambda root: fill(root, ["test/a.png", "test/b.png"]), r"has test/ but no train/"),
     "classes": (lambda root: fill(root, ["a.png", "b.png"]), "asks for classes, but these data have none"),
 }
@@ -270,6 +279,17 @@ def test_links_are_followed_and_loops_are_not(tmp_path):
     (root / "a" / "loop").symlink_to(root, target_is_directory=True)
     train, test = both(f"folder:{root}")
     assert len(train) + len(test) == 6
+
+
+def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+    root = fill(tmp_path / "p", names(6, "a/"))
+    (root / "itself").symlink_to(root / "itself")
+    (root / "a" / "broken.png").symlink_to(tmp_path / "nothing")
+    train, test = both(f"folder:{root}")
+    assert sorted([*train.names, *test.names]) == names(6, "a/")
+    shutil.rmtree(root / "a")
+    with pytest.raises(DataError, match="is empty"):
+        opened(f"folder:{root}")
 
 
 def halves(root, count, prefix=""):

@@ -26,7 +26,7 @@ from isthmus.errors import DataError
 
 SPLIT_OF = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLIT_OF |= dict.fromkeys(("val", "valid", "validation"), "val")
-JOINED = re.compile(r"(train|test|val)[_-]?(.*)", re.IGNORECASE)  # trainA, test_photos
+JOINED = re.compile(rf"({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})[_-]?(.*)", re.IGNORECASE)  # trainA, test_x
 
 
 class Kind(NamedTuple):
@@ -77,6 +77,8 @@ def walk(folder: str | Path, seen: set[str]) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
+        if entry.is_symlink() and not os.path.exists(entry.path):  # a link that is broken, or points to itself
+            continue
         if entry.is_dir():
             real = os.path.realpath(entry.path)
             if real not in seen:
@@ -91,7 +93,9 @@ def why_empty(root: Path, others: Counter[str], kind: Kind) -> str:
     if others:
         kinds = ", ".join(suffix for suffix, _ in others.most_common(3))
         return f"{root} holds no {what}, only other files ({kinds}); {what} are {kind.examples}"
-    folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(
+        entry.name for entry in os.scandir(root) if os.path.isdir(entry) and not entry.name.startswith(".")
+    )
     if folders:
         return f"{root} and its subfolders ({shorten(folders, 5)}) hold no {what}: is it the right folder?"
     return f"{root} is empty: put {what} there, in subfolders if they have classes"
@@ -106,13 +110,16 @@ def places(names: Sequence[str], root: Path, pairs: bool = False) -> list[Place]
     if splits and len(splits) == len(tops) and not loose:
         return [Place(splits[path[0]], path[1:]) for path in paths]
     joined = {top: match for top in tops if (match := JOINED.fullmatch(top)) and (match[2] or pairs)}
-    domains = {part: {m[2] for m in joined.values() if (m[1].lower() == "train") == part} for part in (True, False)}
-    if joined and len(joined) == len(tops) and not loose and domains[True] & domains[False]:
-        return [Place((m := joined[path[0]])[1].lower(), (m[2], *path[1:])) for path in paths]
-    if "train" in splits.values() and len(set(splits.values())) > 1:
-        beside = [top for top in tops if top not in splits] or ["pictures"]
+    part_of = {top: SPLIT_OF[match[1].lower()] for top, match in joined.items()}
+    domains = {part: {joined[top][2] for top in joined if (part_of[top] == "train") == part} for part in (True, False)}
+    crossed = bool(domains[True] & domains[False])
+    if crossed and len(joined) == len(tops) and not loose:
+        return [Place(part_of[path[0]], (joined[path[0]][2], *path[1:])) for path in paths]
+    known = list(joined if crossed else splits)
+    if crossed or ("train" in splits.values() and len(set(splits.values())) > 1):  # else test pictures would be learnt
+        beside = sorted({path[0] for path in paths} - {*known})
         raise DataError(
-            f"{root} has {' and '.join(f'{top}/' for top in splits)}, but also {shorten(beside, 5)} beside them: "
+            f"{root} has {' and '.join(f'{top}/' for top in known)}, but also {shorten(beside, 5)} beside them: "
             "move that elsewhere, or into them"
         )
     return [Place(None, path) for path in paths]
