@@ -407,3 +407,14 @@ def test_an_odd_width_is_no_pair(tmp_path):
     root = fill(tmp_path / "p", names(3), (13, 10))
     with pytest.raises(DataError, match="odd width"):
         opened(f"pairs:{root}")
+
+
+def test_one_odd_width_among_pairs_is_left_out_by_name(tmp_path):
+    root = fill(halves(tmp_path / "p", 20), ["odd.png"], (13, 10))
+    for _ in range(2):  # from the files, and again from the cache
+        with pytest.warns(UserWarning, match=r"1 of \d+ pictures left out: odd.png has an odd width"):
+            a, b = opened(f"pairs:{root}")
+        tests = opened(f"pairs:{root}", split="test")
+        assert sorted([*a.names, *tests[0].names]) == names(20)
+        assert [len(b), len(tests[1])] == [len(a), len(tests[0])]
+        check_pairs(a, b, lambda name: name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from isthmus.data.cache import digest
 from isthmus.data.files import SPLIT_OF, Place, in_split, list_folder, not_empty, places
-from isthmus.data.listing import Files
+from isthmus.data.listing import UNREADABLE, Files
 from isthmus.data.options import Source, Split, shorten
 from isthmus.errors import DataError
 
@@ -35,14 +35,33 @@ def open_pairs(source: Source, split: Split, fraction: float) -> tuple[Files, Fi
             f'"{source.text}": {root} has {"pictures and " if loose else ""}subfolders {shorten(sides, 5)}; pairs are '
             "pictures side by side in one folder, or exactly two subfolders such as A/ and B/"
         )
+    whole = without_odd(whole)
     return side_by_side(whole.take(in_split(found, split, whole.headers.digest, fraction, root)), split)
+
+
+def without_odd(files: Files) -> Files:
+    """Pictures whose halves are not equal count as damaged."""
+    headers = files.headers
+    errors = {
+        files.names[i]: f"{files.names[i]} has an odd width, so that it is no pair side by side"
+        for i in np.flatnonzero(headers.width % 2).tolist()
+    }
+    if not errors:
+        return files
+
+    def blob(name: str) -> bytes:
+        if name in errors:
+            raise DataError(errors[name])
+        return files.blob(name)
+
+    digests = np.where(headers.width % 2, np.uint64(UNREADABLE), headers.digest)
+    reasons = np.array([errors.get(name, str(error)) for name, error in zip(files.names, headers.error, strict=True)])
+    headers = headers._replace(digest=digests, error=reasons)
+    return replace(files, blob=blob, headers=headers, whole=headers)
 
 
 def side_by_side(files: Files, split: Split) -> tuple[Files, Files]:
     """The halves of each picture."""
-    odd = np.flatnonzero(files.headers.width % 2)
-    if len(odd):
-        raise DataError(f"{files.name}: {files.names[odd[0]]} has an odd width, so that it is no pair side by side")
     left, right = (
         replace(files, name=f"{files.name} ({side})", key=digest(files.key, side), half=half)
         for half, side in enumerate(("left", "right"))
