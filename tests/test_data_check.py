@@ -102,6 +102,17 @@ def test_two_domains(tmp_path):
     assert "is one the wrong folder?" in text
 
 
+def test_two_domains_that_are_paired_by_name_are_split_alike(tmp_path):
+    a, b = (
+        fill(tmp_path / side, [f"{i}.{suffix}" for i in range(60)]) for side, suffix in (("a", "png"), ("b", "bmp"))
+    )
+    splits = [domain.splits for domain in report_on(f"folder:{a}", f"folder:{b}", pair="index").domains]
+    assert splits[0]["test"].count == splits[1]["test"].count
+    (b / "0.bmp").unlink()
+    with pytest.raises(DataError, match="no partner of the same name"):
+        report_on(f"folder:{a}", f"folder:{b}", pair="index")
+
+
 def test_unreadable_files_are_not_taken_for_copies(tmp_path):
     roots = [fill(tmp_path / side, [f"{side}{i}.png" for i in range(150)]) for side in "ab"]
     for root in roots:

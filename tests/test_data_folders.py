@@ -390,7 +390,10 @@ def test_a_damaged_half_takes_its_partner_along(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["A/1.png", "A/2.png", "B/1.png", "B/3.png"], "2 pictures in A/ and B/ have no partner.*A/2.png, B/3.png"),
+        (
+            ["A/1.png", "A/2.png", "B/1.png", "B/3.png"],
+            "no partner of the same name for 2 pictures, e.g. .*A/2.png, .*B/3.png: rename",
+        ),
         (["A/1.png", "B/1.png", "C/1.png"], "subfolders A, B, C; pairs are"),
         (["A/1.png", "B/1.png", "2.png"], "pictures and subfolders A, B; pairs are"),
         (["A/1.png", "A/1.jpg", "B/1.png"], "but for the suffix; rename one"),
@@ -401,6 +404,63 @@ def test_malformed_pairs(tmp_path, files, message):
     root = fill(tmp_path / "p", files)
     with pytest.raises(DataError, match=message):
         opened(f"pairs:{root}")
+
+
+def by_index(a, b, split="train", **options):
+    return opened(f"folder:{a}", f"folder:{b}", split=split, pair="index", **options)
+
+
+def test_two_folders_are_paired_by_name_before_they_are_split(tmp_path):
+    a = fill(tmp_path / "a", [*names(20), *names(20, "more/")])
+    b = fill(tmp_path / "b", [*names(20, suffix=".bmp"), *names(20, "more/", ".bmp")])
+    alone, seen = both(f"folder:{a}"), []
+    for split, first in zip(("train", "test"), alone, strict=True):
+        for direction in ("a2b", "b2a"):
+            domains = by_index(a, b, split, direction=direction)
+            assert pairing(DataOptions(data=("folder:a", "folder:b"), pair="index"), domains) is not None
+            one, other = domains if direction == "a2b" else reversed(domains)
+            assert [Path(name).with_suffix(".bmp").as_posix() for name in one.names] == other.names
+            assert sorted(one.names) == sorted(first.names)  # the first domain is split as it is by itself
+            assert np.array_equal(other.pixels[-1], np.asarray(picture(other.names[-1])).transpose(2, 0, 1))
+        seen += one.names
+    assert len(seen) == 40
+
+
+def test_a_damaged_picture_takes_its_partner_in_the_other_folder_along(tmp_path):
+    a, b = fill(tmp_path / "a", names(40)), fill(tmp_path / "b", names(40, suffix=".bmp"))
+    (a / "002.png").write_bytes((a / "002.png").read_bytes()[:100])
+    (b / "005.bmp").write_bytes(b"")
+    with pytest.warns(UserWarning, match="left out"):
+        parts = [by_index(a, b, split) for split in ("train", "test")]
+    for one, other in parts:
+        assert [name[:3] for name in one.names] == [name[:3] for name in other.names]
+        assert len(one) == len(other) == len(one.names)
+    assert sorted(name for one, _ in parts for name in one.names) == [
+        n for n in names(40) if n[:3] not in ("002", "005")
+    ]
+
+
+def test_folders_with_a_split_or_a_class_are_paired_below_it(tmp_path):
+    root = fill(tmp_path / "p", [name for part in ("train", "test") for s in "AB" for name in names(4, f"{part}{s}/")])
+    a, b = by_index(f"{root}:A", f"{root}:B", split="test")
+    assert a.names == names(4, "testA/")
+    assert b.names == names(4, "testB/")
+    assert pairing(DataOptions(data=("folder:a", "folder:b"), pair="index"), (a, b)) is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (names(3), names(4), "no partner of the same name for 1 picture, e.g. .*b/003.png: rename or remove"),
+        (["1/x.png", "2/x.png"], ["1/x.png", "3/x.png"], "for 2 pictures, e.g. .*a/2/x.png, .*b/3/x.png"),
+        (["train/1.png", "test/2.png"], ["train/2.png", "test/1.png"], "for 4 pictures"),
+        (["1.png", "1.bmp"], ["1.png"], "a: 1.bmp has the name of another picture but for the suffix"),
+    ],
+)
+def test_folders_that_cannot_be_paired_by_name(tmp_path, first, second, message):
+    a, b = fill(tmp_path / "a", first), fill(tmp_path / "b", second)
+    with pytest.raises(DataError, match=message):
+        by_index(a, b)
 
 
 def test_an_odd_width_is_no_pair(tmp_path):

@@ -164,6 +164,17 @@ def test_index_pairs_are_checked_by_name():
         pairing(*paired("index", a, b))
 
 
+def test_index_pairs_are_checked_below_what_all_have_in_common():
+    from dataclasses import replace
+
+    def pair(*names):
+        return pairing(*paired("index", *(replace(images(2), names=n) for n in names)))
+
+    assert pair(["train/A/1/x.png", "train/A/2/x.png"], ["B/train/1/x.jpg", "B/train/2/x.jpg"]) is not None
+    with pytest.raises(DataError, match=r'would pair "2/x\.png" with "3/x\.png"'):
+        pair(["1/x.png", "2/x.png"], ["1/x.png", "3/x.png"])
+
+
 def test_crops_and_mirrors():
     domain = images(40, margin=3, flip=True)
     index = torch.arange(40)

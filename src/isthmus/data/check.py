@@ -21,8 +21,8 @@ from rich.table import Table
 
 from isthmus.data.cache import Array
 from isthmus.data.listing import Files, Headers, Pictures, many, wrong_folder
-from isthmus.data.options import DataOptions, Split, parse, shorten
-from isthmus.data.sources import open_source
+from isthmus.data.options import DataOptions, Split, shorten
+from isthmus.data.sources import grouped, open_group
 from isthmus.data.work import each
 from isthmus.errors import DataError
 
@@ -79,10 +79,10 @@ def check(options: DataOptions, decode: bool = False) -> Report:
     """Examine the data that `options` name; with `decode` try every picture, which takes longer."""
     warnings: list[str] = []
     found: list[dict[Split, Pictures]] = []
-    for spec in options.data:
-        splits: dict[Split, tuple[Pictures, ...]] = {"train": open_source(parse(spec), "train", options)}
+    for sources in grouped(options):
+        splits: dict[Split, tuple[Pictures, ...]] = {"train": open_group(sources, "train", options)}
         try:
-            splits["test"] = open_source(parse(spec), "test", options)
+            splits["test"] = open_group(sources, "test", options)
         except DataError as error:
             warnings.append(str(error))
         for i in range(len(splits["train"])):

@@ -150,6 +150,12 @@ def in_split(found: list[Place], split: Split, content: Array, fraction: float, 
 
 def open_folder(source: Source, split: Split, fraction: float) -> Files:
     """One split of a folder of pictures, only the classes asked for."""
+    root, files, found = whole_folder(source)
+    return not_empty(files.take(in_split(found, split, files.headers.digest, fraction, root)), split)
+
+
+def whole_folder(source: Source) -> tuple[Path, Files, list[Place]]:
+    """A folder before the split, only the classes asked for, and what the path of each picture says about it."""
     root = Path(source.argument).expanduser()
     whole = list_folder(root, source.text)
     found = places(whole.names, root)
@@ -159,7 +165,7 @@ def open_folder(source: Source, split: Split, fraction: float) -> Files:
         labels = np.array([classes.index(place.inner[0]) for place in found], np.int64)
         found = [place for place, label in zip(found, labels, strict=True) if label in keep]
         whole = replace(whole, labels=labels, classes=classes).only(keep)
-    return not_empty(whole.take(in_split(found, split, whole.headers.digest, fraction, root)), split)
+    return root, whole, found
 
 
 def list_folder(root: Path, spec: str) -> Files:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import PurePath
 
 import numpy as np
@@ -18,18 +19,19 @@ from isthmus.data.decoding import Form, decoded
 from isthmus.data.images import Images
 from isthmus.data.listing import Arrays, Files, Pictures, wrong_folder
 from isthmus.data.options import DataOptions, Split, parse, shorten
-from isthmus.data.sources import open_source
+from isthmus.data.sources import grouped, open_group
 from isthmus.data.stream import Epoch, by_class, by_index
 from isthmus.errors import DataError
 
 
 def open_data(options: DataOptions, split: Split) -> tuple[Images, ...]:
     """One split of the data, one `Images` for each domain; train and test never share a picture."""
-    sources = [open_source(parse(spec), split, options) for spec in options.data]
-    for (a, *_), (b, *_) in combinations(sources, 2):
-        if isinstance(a, Files) and isinstance(b, Files) and (shared := int(a.headers.among(b.headers).sum())):
+    groups = [open_group(sources, split, options) for sources in grouped(options)]
+    files = [pictures for pictures in chain(*groups) if isinstance(pictures, Files) and pictures.half is None]
+    for a, b in combinations(files, 2):
+        if shared := int(a.headers.among(b.headers).sum()):
             warnings.warn(wrong_folder(shared, len(a), a.name, b.name), stacklevel=2)
-    domains = [images for domains in sources for images in together([to_images(d, options) for d in domains])]
+    domains = [images for group in groups for images in together([to_images(d, options) for d in group])]
     return tuple(domains if options.direction == "a2b" else reversed(two(domains)))
 
 
@@ -85,13 +87,20 @@ def by_position(*domains: Images) -> Epoch:
     """`by_index`, after a check that file names do not contradict it."""
     a, b = two(domains)
     if a.names and b.names and len(a) == len(b):
-        for one, other in zip(a.names, b.names, strict=True):
-            if PurePath(one).stem != PurePath(other).stem:
+        for i, (one, other) in enumerate(zip(below(a.names), below(b.names), strict=True)):
+            if one != other:
                 raise DataError(
-                    f'--pair index would pair "{one}" with "{other}": give both the same file names, and train/ and '
-                    "test/ subfolders, or put them into one folder and use pairs:PATH"
+                    f'--pair index would pair "{a.names[i]}" with "{b.names[i]}": give both the same file '
+                    "names, and train/ and test/ subfolders, or put them into one folder and use pairs:PATH"
                 )
     return by_index(a, b)
+
+
+def below(names: Sequence[str]) -> list[PurePath]:
+    """Paths without suffix, below the folders that all lie in: a split, a class, a domain."""
+    paths = [PurePath(name).with_suffix("") for name in names]
+    top = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(top) for path in paths]
 
 
 def two(domains: Sequence[Images]) -> tuple[Images, Images]:

@@ -54,7 +54,7 @@ class DataOptions:
 
     data: tuple[str, ...] = ("digits",)  # one spec per domain: mnist, mnist:0-4, folder:PATH, pairs:PATH, audio:PATH,
     # hf:owner/name
-    pair: str | None = None  # pairs: "0=5,1=6" by class, "class" same class names, "index" same position; else unpaired
+    pair: str | None = None  # pairs: "0=5,1=6" by class, "class" same class names, "index" name or order; else unpaired
     direction: Literal["a2b", "b2a"] = "a2b"  # b2a exchanges the two domains, those of pairs: above all
     size: str | None = None  # "128", or "128x96" = width x height; by default the size that all pictures have
     channels: Literal[1, 3, 4] | None = None  # 1 grey, 3 colour, 4 with alpha; by default 1, or 3 if any is coloured

@@ -5,18 +5,22 @@ facades/train/*.jpg facades/test/*.jpg    the same with a split
 maps/A/1.png maps/B/1.png                 two folders, any names, each with train/ and test/ if they like
 maps/trainA maps/trainB maps/testA ...    the same, the other way round
 maps/train/A maps/train/B maps/test/A ... or so
+
+Two specs of folders are matched by name as well (`--pair index`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
 from isthmus.data.cache import digest
-from isthmus.data.files import SPLIT_OF, Place, in_split, list_folder, not_empty, places
-from isthmus.data.listing import UNREADABLE, Files
+from isthmus.data.files import SPLIT_OF, Place, in_split, list_folder, not_empty, places, whole_folder
+from isthmus.data.listing import UNREADABLE, Files, many
 from isthmus.data.options import Source, Split, shorten
 from isthmus.errors import DataError
 
@@ -29,7 +33,7 @@ def open_pairs(source: Source, split: Split, fraction: float) -> tuple[Files, Fi
     sides = sorted({place.inner[0] for place in found if len(place.inner) > 1})
     loose = any(len(place.inner) == 1 for place in found)
     if len(sides) == 2 and not loose:
-        return two_folders(whole, found, sides, split, fraction, root)
+        return by_name(two_folders(whole, found, root), split, fraction)
     if sides:
         raise DataError(
             f'"{source.text}": {root} has {"pictures and " if loose else ""}subfolders {shorten(sides, 5)}; pairs are '
@@ -69,29 +73,65 @@ def side_by_side(files: Files, split: Split) -> tuple[Files, Files]:
     return not_empty(left, split), right
 
 
-def two_folders(
-    whole: Files, found: list[Place], sides: list[str], split: Split, fraction: float, root: Path
-) -> tuple[Files, Files]:
-    """The pictures of two folders, matched by path without suffix."""
-    inner = [split_inside(place) for place in found]
-    stems = [(p.split, str(PurePosixPath(*p.inner[1:]).with_suffix(""))) for p in inner]
-    a, b = ({stems[i]: i for i, place in enumerate(inner) if place.inner[0] == side} for side in sides)
-    if alone := sorted(whole.names[x[stem]] for x in (a, b) for stem in x if stem not in a or stem not in b):
+class Side(NamedTuple):
+    """One domain of pairs by name, before the split."""
+
+    files: Files
+    places: list[Place]  # the split of each picture, and the path that its partner has too
+    root: Path
+
+    def positions(self) -> dict[tuple[str | None, str], int]:
+        """Split and path without suffix -> position of the picture."""
+        names = [(place.split, str(PurePosixPath(*place.inner).with_suffix(""))) for place in self.places]
+        found = {name: i for i, name in enumerate(names)}
+        if twice := [self.files.names[i] for i, name in enumerate(names) if found[name] != i]:
+            raise DataError(
+                f"{self.files.name}: {twice[0]} has the name of another picture but for the suffix; rename one"
+            )
+        return found
+
+
+def by_name(sides: Sequence[Side], split: Split, fraction: float) -> tuple[Files, Files]:
+    """One split of both domains; example i of the first has the name of example i of the second."""
+    one, other = sides
+    a, b = one.positions(), other.positions()
+    alone = [one.root / one.files.names[a[name]] for name in a.keys() - b.keys()]
+    alone += [other.root / other.files.names[b[name]] for name in b.keys() - a.keys()]
+    if alone:
         raise DataError(
-            f"{whole.name}: {len(alone)} pictures in {sides[0]}/ and {sides[1]}/ have no partner of the same name, "
-            f"e.g. {shorten(alone, 3)}"
+            f"{one.files.name} and {other.files.name}: there is no partner of the same name for "
+            f"{many(len(alone))}, e.g. {shorten(sorted(map(str, alone)), 3)}: rename or remove what is alone"
         )
-    if twice := sorted(set(whole.names) - {whole.names[i] for x in (a, b) for i in x.values()}):
-        raise DataError(f"{whole.name}: {twice[0]} has the name of another picture but for the suffix; rename one")
-    first = np.array([a[stem] for stem in sorted(a, key=str)])
-    second = np.array([b[stem] for stem in sorted(a, key=str)])
+    first, second = (np.array([found[name] for name in sorted(a, key=str)]) for found in (a, b))
     # A pair stays together: which side of the split it is on depends on its first picture alone.
-    chosen = in_split([inner[i] for i in first], split, whole.headers.digest[first], fraction, root)
-    one, other = (
-        replace(whole.take(index[chosen]), whole=whole.headers.take(index), name=f"{whole.name} ({side or 'plain'})")
-        for index, side in zip((first, second), sides, strict=True)
-    )
-    return not_empty(one, split), other
+    places, content = [one.places[i] for i in first], one.files.headers.digest[first]
+    chosen = in_split(places, split, content, fraction, one.root)
+    return not_empty(one.files.take(first[chosen]), split), other.files.take(second[chosen])
+
+
+def open_matched(sources: Sequence[Source], split: Split, fraction: float) -> tuple[Files, Files]:
+    """Two folders that are paired by the names of their pictures."""
+    return by_name([folder_side(source) for source in sources], split, fraction)
+
+
+def folder_side(source: Source) -> Side:
+    """A folder; where a single class is asked for, its partner may have another."""
+    root, files, found = whole_folder(source)
+    if source.classes is not None and len(files.classes) == 1:
+        found = [Place(place.split, place.inner[1:]) for place in found]
+    return Side(files, found, root)
+
+
+def two_folders(whole: Files, found: list[Place], root: Path) -> list[Side]:
+    """The domains of a folder with two subfolders."""
+    inner = [split_inside(place) for place in found]
+    sides = []
+    for side in sorted({place.inner[0] for place in inner}):
+        index = np.array([i for i, place in enumerate(inner) if place.inner[0] == side])
+        name, headers = f"{whole.name} ({side or 'plain'})", whole.headers.take(index)
+        files = replace(whole.take(index), whole=headers, name=name)
+        sides.append(Side(files, [Place(inner[i].split, inner[i].inner[1:]) for i in index], root))
+    return sides
 
 
 def split_inside(place: Place) -> Place:
