@@ -126,6 +126,8 @@ def test_fcn_score_of_known_maps():
     got = scores(found, truth, classes=4)
     assert (got.pixel_accuracy, got.class_accuracy) == pytest.approx((3 / 5, (1 / 2 + 1 + 0) / 3))
     assert got.class_iou == pytest.approx((1 / 2 + 2 / 4 + 0) / 3)
+    found[0, 1, 1] = 3  # which the truth does not have: it counts where it is predicted
+    assert scores(found, truth, classes=4).class_iou == pytest.approx((1 / 2 + 2 / 3 + 0 + 0) / 4)
 
 
 def test_a_segmentation_network_learns_what_colours_mean():

@@ -29,7 +29,7 @@ class FcnScore:
 
     pixel_accuracy: float
     class_accuracy: float  # mean over the classes that occur
-    class_iou: float  # intersection over union, mean over the classes that occur
+    class_iou: float  # intersection over union, mean over the classes that occur or are predicted
     images: int
 
 
