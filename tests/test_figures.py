@@ -275,3 +275,15 @@ def test_what_cannot_be_measured_is_one_clear_sentence():
         measured(Shift(), images=0)
     with pytest.warns(UserWarning, match="no distances from squares: .* 6 images or more, got 4 to test with"):
         assert "samples" not in measured(VAE(latent=3, hidden=8).build(TEST.spec), test=squares(4))
+
+
+def test_the_floor_is_of_as_many_images_as_were_measured():
+    """Distances of fewer images are larger: real images would be far above a floor of more."""
+    train, test = (TRAIN, squares(200, 3)), (squares(30, 1), squares(120, 4))
+    model = Carrier()
+    model.translate = lambda image, to: image
+    found = figures(model, DataOptions(data=("digits", "digits")), train, test, groups=("a_to_b",))["a_to_b"]
+    target = reference.Reference(train[1], test[1], 2000, 0)
+    assert found["floor"] == target.floor(30)
+    assert target.floor(30) > 1.5 * target.floor(120)
+    assert target.floor(201) is None  # there are 200 to train with

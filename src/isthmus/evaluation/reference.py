@@ -53,11 +53,14 @@ class Reference:
         """Of the test images, [n, dims]."""
         return features_of(self.extractor, self.test)
 
-    @cached_property
-    def floor(self) -> float:
-        """The Fréchet distance that as many training images have from the test images."""
-        real = drawn(self.train, len(self.test), self.seed)
-        return frechet_distance(features_of(self.extractor, real), self.features)
+    def floor(self, n: int) -> float | None:
+        """The Fréchet distance that `n` training images have from the test images; None where there are fewer.
+
+        Distances of fewer images are larger: it is what `n` images of a model compare with, and no other number.
+        """
+        if n > len(self.train):
+            return None
+        return frechet_distance(features_of(self.extractor, drawn(self.train, n, self.seed)), self.features)
 
     def distances(self, images: Iterable[Tensor]) -> Group | None:
         """How far batches of images are from the test images, and how varied.
@@ -76,7 +79,7 @@ class Reference:
         kind = "judge" if self.judge else "autoencoder"
         figures: Mapping[str, float | Estimate | None] = {
             f"{kind}_frechet_distance": frechet_estimate(self.features, features, self.seed),
-            "floor": self.floor,
+            "floor": self.floor(len(features)),
             f"{kind}_kernel_distance": kernel_estimate(self.features, features),
             **precision_recall(real=self.features, fake=features, neighbours=NEIGHBOURS)._asdict(),
             "diversity": over(feature_diversity(features).value, feature_diversity(self.features).value),
