@@ -12,7 +12,7 @@ from torch import nn
 from isthmus.core import Autoencodes, Classifies, Samples, Scores, Spec, Swaps, Translates
 from isthmus.data.images import Images, to_unit
 from isthmus.data.options import DataOptions
-from isthmus.errors import CapabilityError, ConfigError
+from isthmus.errors import CapabilityError, ConfigError, DataError
 from isthmus.evaluation import reference
 from isthmus.evaluation.features import AutoencoderFeatures
 from isthmus.evaluation.figures import figures
@@ -287,3 +287,14 @@ def test_the_floor_is_of_as_many_images_as_were_measured():
     assert found["floor"] == target.floor(30)
     assert target.floor(30) > 1.5 * target.floor(120)
     assert target.floor(201) is None  # there are 200 to train with
+
+
+def test_test_images_that_are_no_pairs_are_not_held_to_each_other():
+    options, train = DataOptions(data=("digits", "digits"), pair="index"), (TRAIN, negative(TRAIN))
+    for fewer in (TEST, negative(squares(119, 1))), (squares(119, 1), negative(TEST)):
+        with pytest.raises(DataError, match="equally many images: squares has 1"):
+            figures(Carrier(), options, train, fewer)
+    names = [f"{i}.png" for i in range(120)]
+    test = replace(TEST, names=names), replace(negative(TEST), names=names[::-1])
+    with pytest.raises(DataError, match=r'would pair "0.png" with "119.png"'):
+        figures(Carrier(), options, train, test)

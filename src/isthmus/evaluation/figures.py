@@ -10,7 +10,7 @@ from torch import Tensor
 
 from isthmus.core import Model
 from isthmus.data.images import Images
-from isthmus.data.open import class_rule
+from isthmus.data.open import aligned, by_position, class_rule
 from isthmus.data.options import DataOptions
 from isthmus.errors import CapabilityError, ConfigError
 from isthmus.evaluation.measures import measures
@@ -36,13 +36,15 @@ def figures(
 
     Measured on at most `images` images of `test`, and as many that the model draws; `train` is what judges and
     extractors learn from. Raises ConfigError for a group that does not exist, CapabilityError for one that the model
-    does not allow, or if none applies.
+    does not allow, or if none applies; DataError where test images that are pairs by index are none.
     """
     known = measures(len(test))
     if unknown := sorted({*groups} - known.keys()):
         raise ConfigError(f"there is no group of figures {unknown[0]!r}; there are {', '.join(known)}")
     if images < 1 or draws < 1:
         raise ConfigError(f"figures take 1 image and 1 draw or more, got {images} and {draws}")
+    if aligned(data):
+        by_position(*test)  # of the split that is measured nobody has checked that it holds pairs
     domains = [Reference(*sets, images, seed) for sets in zip(train, test, strict=True)]
     subject = Subject(model, data, domains, allowed(class_rule(data, test), test), draws, seed)
     found = {}
