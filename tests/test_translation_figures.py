@@ -96,6 +96,21 @@ class Painter(Carrier, Styles):
     translate = Styles.translate
 
 
+class Shader(Carrier, Styles):
+    """The style of an image is how bright it is, and all else it keeps."""
+
+    def style(self, image, of):
+        return image.mean((1, 2, 3))[:, None]
+
+    def draw_style(self, n, to):
+        return 0.1 * torch.rand(n, 1)
+
+    def restyle(self, image, to, style):
+        return image - image.mean((1, 2, 3), keepdim=True) + style[..., None, None]
+
+    translate = Styles.translate
+
+
 class Quarter(Carrier):
     """Carries to the classes of two data sets by turning grey round, with names for both."""
 
@@ -124,6 +139,12 @@ def test_there_and_back_is_measured_in_eight_bits():
     image = PLACES["test"][0].batch(torch.arange(60)).image
     assert lossy["a"] == pytest.approx(0.75 * image.abs().mean().item(), abs=0.002)
     assert found["standard_errors"].keys() == {"a", "b"}
+
+
+def test_the_way_back_is_in_the_style_that_the_image_had():
+    found = measured(Shader(), groups=("cycles",))["cycles"]
+    assert found["a"] == pytest.approx(0, abs=0.004)  # half a grey level
+    assert found["b"] == pytest.approx(0, abs=0.004)
 
 
 def test_a_model_of_one_way_has_figures_of_that_way_alone():

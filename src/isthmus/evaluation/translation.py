@@ -53,7 +53,8 @@ def cycles(subject: Subject) -> Group | None:
     """How far test images are from what comes of them there and back, as a mean absolute difference in [-1, 1].
 
     Where classes are domains, there is the next class. What is there has 8 bits on the way back, so that less cannot
-    hide anything (Chu et al., 2017, arXiv:1712.02950).
+    hide anything (Chu et al., 2017, arXiv:1712.02950). Images come back in the style that they had, where there are
+    styles: a random one would be another image.
     """
     model, classes = subject.model, class_targets(subject)
     if not isinstance(model, Translates):
@@ -67,12 +68,19 @@ def cycles(subject: Subject) -> Group | None:
 
             def lost(batch: Batch, here: str = here, there: str = there) -> Tensor:
                 carried = to_unit(to_bytes(model.translate(batch.image, there)))
-                return (model.translate(carried, here) - batch.image).abs().flatten(1).mean(1)
+                return (back(model, carried, batch.image, here) - batch.image).abs().flatten(1).mean(1)
 
             missed.append(each(lost, images, model.device))
         if missed:
             found[letter] = mean(torch.cat(missed).double().numpy())
     return Group(found, Provenance.of(None, len(subject.test), seed=subject.seed)) if found else None
+
+
+def back(model: Translates, carried: Tensor, image: Tensor, here: str) -> Tensor:
+    """What became of `image`, carried back to its domain, in its own style where the model knows styles."""
+    if isinstance(model, Styles):
+        return model.restyle(carried, here, model.style(image, here))
+    return model.translate(carried, here)
 
 
 def class_targets(subject: Subject) -> list[tuple[str, ...]]:
