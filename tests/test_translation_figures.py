@@ -184,3 +184,18 @@ def test_classes_of_two_data_sets_are_judged_one_by_one():
     assert found["domains"].keys() >= {"accuracy_a", "judge_a", "accuracy_b", "judge_b"}
     assert found["domains"]["accuracy_b"] > 0.9
     assert found["cycles"]["b"] == pytest.approx(found["cycles"]["a"])
+
+
+def test_figures_of_several_domains_tell_what_saw_each_and_how_many_images():
+    sets = (A, B), (PLACES["test"][0], halves(40, 3, ()))
+    found = figures(Painter(), PAIR, *sets, groups=("cycles", "styles"), seed=3)
+    assert found["cycles"]["provenance"]["images"] == [60, 40]
+    made = found["styles"]["provenance"]
+    assert made["extractor"] == "judge of halves and autoencoder of halves"
+    assert len(made["weights"].split(" and ")) == 2
+    assert made["resizer"] == "none"
+    assert made["images"] == [40, 60]  # a is made of b's
+    sets = (A, halves(120, 1)), (PLACES["test"][0], halves(40, 3))
+    made = figures(Quarter(), PAIR, *sets, groups=("domains",), seed=3)["domains"]["provenance"]
+    assert (made["extractor"], made["images"], made["seed"]) == ("judge of halves", [60, 40], 3)
+    assert len(made["weights"].split(" and ")) == 2  # of two judges with one name

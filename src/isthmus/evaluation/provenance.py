@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,7 +19,7 @@ from isthmus.evaluation.intervals import Estimate
 class Provenance:
     """All that moves a figure beside the images themselves."""
 
-    extractor: str  # "judge of mnist", "inception-2015-12-05"; "none" where pixels themselves are compared
+    extractor: str  # "judge of mnist", "inception-2015-12-05", of domains one "and" another; "none" of mere pixels
     weights: str  # first digits of the SHA-256 of the extractor's weights, or of what they were learnt from
     resizer: str  # how images were brought to the extractor's size
     images: tuple[int, ...]  # of each set
@@ -27,10 +27,18 @@ class Provenance:
     settings: tuple[tuple[str, Any], ...] = ()  # of the metric: neighbours, splits, scales
 
     @classmethod
-    def of(cls, extractor: Extractor | None, *images: int, seed: int | None = None, **settings: Any) -> Provenance:
-        """That of figures of features, or of the pixels themselves."""
-        seen = (extractor.name, extractor.weights, extractor.resizer) if extractor else ("none", "", "none")
-        return cls(*seen, images, seed, tuple(settings.items()))
+    def of(
+        cls,
+        extractor: Extractor | Sequence[Extractor] | None,
+        *images: int,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Provenance:
+        """That of figures of features, of one extractor or of each domain's own, or of the pixels themselves."""
+        several = extractor if isinstance(extractor, Sequence) else [extractor]
+        seen = [(one.name, one.weights, one.resizer) if one else ("none", "", "none") for one in several]
+        name, weights, resizer = (" and ".join(dict.fromkeys(column)) for column in zip(*seen, strict=True))
+        return cls(name, weights, resizer, images, seed, tuple(settings.items()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""

@@ -60,6 +60,7 @@ def cycles(subject: Subject) -> Group | None:
     if not isinstance(model, Translates):
         return None
     found: Figures = {}
+    counts = []
     for i, (letter, domain) in enumerate(zip("ab", subject.domains, strict=False)):
         missed: list[Tensor] = []
         for images, here, there in rounds(classes[i], domain) if classes else [(domain.test, letter, "ba"[i])]:
@@ -73,7 +74,8 @@ def cycles(subject: Subject) -> Group | None:
             missed.append(each(lost, images, model.device))
         if missed:
             found[letter] = mean(torch.cat(missed).double().numpy())
-    return Group(found, Provenance.of(None, len(subject.test), seed=subject.seed)) if found else None
+            counts.append(sum(map(len, missed)))
+    return Group(found, Provenance.of(None, *counts, seed=subject.seed)) if found else None
 
 
 def back(model: Translates, carried: Tensor, image: Tensor, here: str) -> Tensor:
@@ -110,6 +112,7 @@ def styles(subject: Subject) -> Group | None:
     if not isinstance(model, Styles):
         return None
     found: Figures = {}
+    eyes, counts = [], []
     for to in model.targets:
         source, target = (subject.domains[model.specs.index(spec)] for spec in model.ends(to))
         if target.train.spec.rate:
@@ -117,7 +120,9 @@ def styles(subject: Subject) -> Group | None:
         images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
         carried = (model.translate(image.expand(subject.draws, -1, -1, -1), to) for image in images)
         found[f"diversity_{to}"] = spread(target, carried, subject.draws)
-    return Group(found, Provenance.of(target.extractor, len(images), seed=subject.seed, draws=subject.draws))
+        eyes.append(target.extractor)
+        counts.append(len(images))
+    return Group(found, Provenance.of(eyes, *counts, seed=subject.seed, draws=subject.draws))
 
 
 def spread(target: Reference, carried: Iterable[Tensor], draws: int) -> float | None:
@@ -133,6 +138,7 @@ def domains_shown(subject: Subject) -> Group | None:
     if not isinstance(model, Translates) or not (classes := class_targets(subject)):
         return None
     found: Figures = {}
+    eyes, counts = [], []
     for letter, names, real in zip(ascii_lowercase, classes, subject.domains, strict=False):
         if (eye := real.judge) is None:
             continue
@@ -145,7 +151,9 @@ def domains_shown(subject: Subject) -> Group | None:
             hits.append(each(right, real.test, model.device))
         end = f"_{letter}" if len(classes) > 1 else ""
         found |= {f"accuracy{end}": share(hits), f"judge{end}": eye.accuracy}
-    return Group(found, Provenance.of(None, len(subject.test))) if found else None
+        eyes.append(real.extractor)
+        counts.append(len(real.test))
+    return Group(found, Provenance.of(eyes, *counts, seed=subject.seed)) if found else None
 
 
 def transferred(subject: Subject, source: Reference, target: Reference, to: str, matches: Tensor) -> Group:
