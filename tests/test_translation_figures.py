@@ -9,6 +9,7 @@ from torch import nn
 from isthmus.core import Spec, Styles, Translates
 from isthmus.data.images import Images
 from isthmus.data.options import DataOptions
+from isthmus.errors import CapabilityError
 from isthmus.evaluation import reference
 from isthmus.evaluation.features import AutoencoderFeatures
 from isthmus.evaluation.figures import figures
@@ -157,6 +158,18 @@ def test_styles_are_as_different_as_what_they_show():
     assert found.keys() >= {"diversity_a", "diversity_b"}
     assert found["diversity_b"] == pytest.approx(1, abs=0.25)
     assert measured(Painter(several=False), groups=("styles",))["styles"]["diversity_b"] == pytest.approx(0, abs=1e-6)
+
+
+def test_styles_that_nothing_compares_with_are_left_out_with_a_warning():
+    with pytest.warns(UserWarning, match="no styles: they take 2 draws of each image or more, got 1"):
+        assert {"cycles", "a_to_b"} <= measured(Painter(), draws=1).keys()
+    few = halves(1, 3, ())
+    with pytest.warns(UserWarning, match="no diversity_b: it takes 2 test images of halves or more, got 1"):
+        found = figures(Painter(), PAIR, PLACES["train"], (PLACES["test"][0], few), groups=("styles",))["styles"]
+    assert "diversity_a" in found
+    assert "diversity_b" not in found
+    with pytest.warns(UserWarning, match="no diversity_"), pytest.raises(CapabilityError, match="no figures of styles"):
+        figures(Painter(), PAIR, PLACES["train"], (halves(1, 2), few), groups=("styles",))
 
 
 def test_classes_as_domains_are_judged():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from string import ascii_lowercase
@@ -106,23 +107,29 @@ def rounds(names: Sequence[str], domain: Reference) -> Iterator[tuple[Images, st
 def styles(subject: Subject) -> Group | None:
     """How different the draws are that become of one test image, as a share of how different real images are.
 
-    It is the mean cosine distance of their features, of `subject.draws` for each of a few images.
+    It is the mean cosine distance of their features, of `subject.draws` for each of a few images. None, with a warning,
+    where there are no two to compare.
     """
     model = subject.model
-    if not isinstance(model, Styles):
+    if not isinstance(model, Styles) or any(spec.rate for spec in model.specs):
+        return None
+    if subject.draws < 2:
+        warnings.warn(f"no styles: they take 2 draws of each image or more, got {subject.draws}", stacklevel=2)
         return None
     found: Figures = {}
     eyes, counts = [], []
     for to in model.targets:
         source, target = (subject.domains[model.specs.index(spec)] for spec in model.ends(to))
-        if target.train.spec.rate:
-            return None
+        if len(target.test) < 2:
+            wanted = f"no diversity_{to}: it takes 2 test images of {target.test.spec.name} or more"
+            warnings.warn(f"{wanted}, got {len(target.test)}", stacklevel=2)
+            continue
         images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
         carried = (model.translate(image.expand(subject.draws, -1, -1, -1), to) for image in images)
         found[f"diversity_{to}"] = spread(target, carried, subject.draws)
         eyes.append(target.extractor)
         counts.append(len(images))
-    return Group(found, Provenance.of(eyes, *counts, seed=subject.seed, draws=subject.draws))
+    return Group(found, Provenance.of(eyes, *counts, seed=subject.seed, draws=subject.draws)) if found else None
 
 
 def spread(target: Reference, carried: Iterable[Tensor], draws: int) -> float | None:
