@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from isthmus.core import Batch, Styles, Translates
+from isthmus.data.cache import Array
 from isthmus.data.images import Images, to_bytes, to_unit
 from isthmus.data.open import aligned
 from isthmus.evaluation.features import JudgeFeatures, extract
@@ -107,8 +108,9 @@ def rounds(names: Sequence[str], domain: Reference) -> Iterator[tuple[Images, st
 def styles(subject: Subject) -> Group | None:
     """How different the draws are that become of one test image, as a share of how different real images are.
 
-    It is the mean cosine distance of their features, of `subject.draws` for each of a few images. None, with a warning,
-    where there are no two to compare.
+    It is the mean cosine distance of their features, of `subject.draws` for each of a few images. Where classes are
+    domains, the real images are those of the class: all together differ by what no style changes. None, with a
+    warning, where there are no two to compare.
     """
     model = subject.model
     if not isinstance(model, Styles) or any(spec.rate for spec in model.specs):
@@ -119,24 +121,37 @@ def styles(subject: Subject) -> Group | None:
     found: Figures = {}
     eyes, counts = [], []
     for to in model.targets:
-        source, target = (subject.domains[model.specs.index(spec)] for spec in model.ends(to))
-        if len(target.test) < 2:
-            wanted = f"no diversity_{to}: it takes 2 test images of {target.test.spec.name} or more"
-            warnings.warn(f"{wanted}, got {len(target.test)}", stacklevel=2)
+        source, (target, real) = subject.domains[model.specs.index(model.ends(to)[0])], goal(subject, to)
+        if real.sum() < 2:
+            wanted = f"no diversity_{to}: it takes 2 test images of {target.test.spec.name} or more to compare with"
+            warnings.warn(f"{wanted}, got {real.sum()}", stacklevel=2)
             continue
         images = source.test.batch(torch.arange(min(STYLED, len(source.test)))).image.to(model.device)
         carried = (model.translate(image.expand(subject.draws, -1, -1, -1), to) for image in images)
-        found[f"diversity_{to}"] = spread(target, carried, subject.draws)
+        found[f"diversity_{to}"] = spread(target, carried, subject.draws, real)
         eyes.append(target.extractor)
         counts.append(len(images))
     return Group(found, Provenance.of(eyes, *counts, seed=subject.seed, draws=subject.draws)) if found else None
 
 
-def spread(target: Reference, carried: Iterable[Tensor], draws: int) -> float | None:
-    """The mean diversity of `draws` translations of each image, as a share of that of the target's test images."""
+def goal(subject: Subject, to: str) -> tuple[Reference, Array]:
+    """What translations to `to` should look like: a domain, and which of its test images, bool [n]."""
+    for names, domain in zip(class_targets(subject), subject.domains, strict=False):
+        if to in names:
+            assert domain.test.labels is not None
+            return domain, (domain.test.labels == names.index(to)).numpy()
+    domain = subject.domains[subject.model.specs.index(subject.model.ends(to)[1])]
+    return domain, np.ones(len(domain.test), dtype=bool)
+
+
+def spread(target: Reference, carried: Iterable[Tensor], draws: int, real: Array | slice = slice(None)) -> float | None:
+    """The mean diversity of `draws` translations of each image, as a share of that of `real` test images of a target.
+
+    `real` says which of them; by default all.
+    """
     features = extract(target.extractor, map(shown, carried))
     of_each = [feature_diversity(found).value for found in features.reshape(-1, draws, features.shape[-1])]
-    return over(float(np.mean(of_each)), feature_diversity(target.features).value)
+    return over(float(np.mean(of_each)), feature_diversity(target.features[real]).value)
 
 
 def domains_shown(subject: Subject) -> Group | None:
