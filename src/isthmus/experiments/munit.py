@@ -10,6 +10,7 @@ change.
 
 The second experiment draws shoes and bags of their edges: how different the draws for one drawing are, as a share of
 how different real ones are, lies between what noise gives UNIT (`unit-shoes`) and 1; and they are to fill the outline.
+Beside the overlap with the filled outline stand those of real ones, and of the drawing as bright lines on black.
 """
 
 from __future__ import annotations
@@ -67,17 +68,22 @@ def filled(model: Any, train: Sequence[Images], test: Sequence[Images], seed: in
 
     index = torch.arange(len(test[0]))
     made = restyled(model, test[0].batch(index).image, model.draw_style(len(index), "b"))
-    return {"shape": {"iou": filling(made, test[1])}}
+    return {"shape": filling(made, test)}
 
 
-def filling(made: Tensor, truth: Images) -> float:
-    """The overlap of shapes in bytes [n, channels, height, width] with those in the images at the same places."""
+def filling(made: Tensor, test: Sequence[Images]) -> dict[str, float]:
+    """How far what is bright in bytes [n, channels, height, width] overlaps with the shapes that were drawn.
+
+    Beside it the same of the real images, whose dark parts are holes in it, and of drawings that are only inverted.
+    """
     import torch
 
-    from isthmus.data.worlds import shapes
+    from isthmus.data.worlds import SHAPE, shapes
 
-    found, wanted = (torch.from_numpy(shapes(pixels[:, 0].numpy())) for pixels in (made, truth.pixels))
-    return overlap(found, wanted)
+    drawings, real = (images.pixels[:, 0] for images in test)
+    wanted = torch.from_numpy(shapes(real.numpy()))
+    compared = {"iou": made[:, 0], "real": real, "drawing": 255 - drawings}
+    return {name: overlap(pixels > SHAPE, wanted) for name, pixels in compared.items()}
 
 
 def restyled(model: Any, images: Tensor, styles: Tensor, to: str = "b") -> Tensor:

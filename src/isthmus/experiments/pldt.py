@@ -1,4 +1,4 @@
-"""A digit becomes the same digit by another hand and in colour, though no pixels are ever compared.
+"""A digit becomes one of its class in other colours, though no pixels are ever compared.
 
 Pairs share their class and nothing else, so that many targets are right for one source. `retrieval/accuracy` is how
 often the discriminator of pairs, of ten targets with one of each class, finds the one that belongs to a source. Without
@@ -41,7 +41,7 @@ def measure(
 EXPERIMENTS = (
     Experiment(
         name="pldt",
-        claim="a digit becomes the same digit by another hand, blue on yellow, from pairs that share their class alone",
+        claim="a digit becomes one of its class, blue on yellow, from pairs that share their class alone",
         training=Training(
             model="pldt",
             data={"data": ("mnist", "mnist-coloured"), "pair": "class", "size": "16"},

@@ -2,8 +2,8 @@
 
 The domains are two colours of ink on black and on blue. A judge that was trained on real images says which domain a
 translation shows; another, trained on MNIST, which digit, after the known colours are undone. Carried to its own domain
-an image should stay as it is. Without the way back nothing keeps the digit; without the classification the generator is
-not told what the domains are.
+an image should stay as it is. Without the way back nothing keeps the digit; without the classification the way back
+alone tells what a label means, and most seeds lose the digit.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ The second adapts: MNIST has classes, MNIST-M has none. Against it stands a netw
 without batch normalisation, whose statistics another domain would upset.
 
 The third draws shoes and bags of their edges, as `munit-shoes` does: the noise of a code is no style, and gives hardly
-more than one picture for each drawing.
+more than one picture for each drawing. Beside it stands the drawing, inverted, which does not fill its shape.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def varied(model: Any, train: Sequence[Images], test: Sequence[Images], seed: in
     diversity = spread(target, (drawn(image.expand(DRAWS, -1, -1, -1)) for image in images), DRAWS)
     assert diversity is not None
     made = each(lambda batch: to_bytes(drawn(batch.image)), test[0], model.device)
-    return {"styles": {"diversity_b": diversity}, "shape": {"iou": munit.filling(made, test[1])}}
+    return {"styles": {"diversity_b": diversity}, "shape": munit.filling(made, test)}
 
 
 def source_only(train: Images, test: Images, seed: int) -> float:
