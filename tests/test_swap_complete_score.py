@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, model: Model, **config: object) -> Trained:
     """What the commands load instead of a run folder."""
-    trained = Trained(model, config)
+    trained = Trained(model, {"specs": [asdict(spec) for spec in model.specs], **config})
     monkeypatch.setattr("isthmus.apps.bulk.load", lambda *_: trained)
     return trained
 

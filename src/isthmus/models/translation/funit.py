@@ -73,6 +73,7 @@ class FUNIT(Model, Styles):
     weight_decay: float = 1e-4  # weight of the squared weights
     lr: float = 1e-4  # learning rate of RMSProp
     eager = ("discriminator",)  # the penalty differentiates its gradient
+    separable = False  # an image's example is another of the batch
     run_defaults = {"average": 0.999}
 
     def __post_init__(self) -> None:
