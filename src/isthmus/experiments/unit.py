@@ -166,6 +166,8 @@ EXPERIMENTS = (
             options={
                 **SMALL,
                 **LATER,
+                "cycle": 0.0,  # as in the authors' code for adaptation
+                "cycle_kl": 0.0,
                 "features": 12,
                 "halved": 1,
                 "judged": 3,
@@ -173,7 +175,7 @@ EXPERIMENTS = (
                 "adapt": 10.0,
                 "alike": 0.02,
             },
-            run={"steps": 3500, "batch_size": 8, "average": 0.995},
+            run={"steps": 6000, "batch_size": 8, "average": 0.995},
         ),
         bars=(Bar("adaptation/gain", at_least=0.20),),
         ablations={"features not alike": {"alike": 0.0}},
