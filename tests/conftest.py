@@ -1,4 +1,4 @@
-"""One thread, a cache of its own, a browser, and the option that writes golden losses."""
+"""One thread, a cache and a folder of its own, a stand-in, a browser, and the option that writes golden losses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from isthmus.apps.trained import Trained
 
 QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
@@ -32,6 +34,26 @@ def one_thread() -> None:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tests leave the user's cache alone, unless ISTHMUS_CACHE names one for them."""
     return Path(os.environ.setdefault("ISTHMUS_CACHE", str(tmp_path_factory.mktemp("cache"))))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which commands run."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tinted(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """A translator with styles, which every run folder holds."""
+    from film_helpers import SIDE
+    from isthmus.apps import bulk
+    from isthmus.apps.trained import Trained
+    from tiny_models import Tinted
+
+    model = Trained(Tinted().build(SIDE, SIDE), {})
+    monkeypatch.setattr(bulk, "load", lambda *_: model)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -26,21 +26,6 @@ from isthmus.core import Spec
 from isthmus.errors import ConfigError
 from tiny_models import Noisy, Tinted
 
-
-@pytest.fixture
-def tinted(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """What every run folder holds."""
-    model = Trained(Tinted().build(SIDE, SIDE), {})
-    monkeypatch.setattr(bulk, "load", lambda *_: model)
-    return model
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # --- animations
 
 

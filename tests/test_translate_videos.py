@@ -9,28 +9,13 @@ import numpy as np
 import pytest
 
 from command_line import files, put
-from film_helpers import GREY, SIDE, noise, of, shown, written
-from isthmus.apps import bulk, video
+from film_helpers import GREY, noise, of, shown, written
+from isthmus.apps import video
 from isthmus.apps.trained import Trained
 from isthmus.errors import OutputError
 from isthmus.training.checkpoint import whole_file
-from tiny_models import Tinted
 
 VIDEOS = [".mp4", ".mov", ".mkv", ".webm"]
-
-
-@pytest.fixture
-def tinted(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """What every run folder holds."""
-    model = Trained(Tinted().build(SIDE, SIDE), {})
-    monkeypatch.setattr(bulk, "load", lambda *_: model)
-    return model
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("suffix", VIDEOS)
